@@ -1,0 +1,89 @@
+package event
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"strings"
+)
+
+const (
+	runLen        = 13
+	generationLen = 3
+	markLen       = runLen + generationLen
+	checkLen      = 5
+)
+
+// Mark names a generation of a run: one writer's unbroken part of the log of one call. It is unguessable, and it alone
+// decides whether a cursor is known.
+//
+//	0            13         16
+//	| run         | gen      |     characters of [A-Za-z0-9_-]
+type Mark [markLen]byte
+
+// NewMark makes the mark of a new run's first generation.
+func NewMark() Mark {
+	var m Mark
+	randomToken(m[:])
+	return m
+}
+
+// NextGeneration makes the mark of another generation of m's run.
+func (m Mark) NextGeneration() Mark {
+	next := m
+	for next == m {
+		randomToken(next[runLen:])
+	}
+	return next
+}
+
+// SameRun reports whether m and other name generations of one run.
+func (m Mark) SameRun(other Mark) bool { return [runLen]byte(m[:runLen]) == [runLen]byte(other[:runLen]) }
+
+// String is the mark's text form.
+func (m Mark) String() string { return string(m[:]) }
+
+// tokenAlphabet has 64 characters, so that a random byte's low six bits choose one evenly.
+const tokenAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+
+func randomToken(dst []byte) {
+	_, _ = rand.Read(dst) // never fails: crypto/rand.Read ends the program instead
+	for i, b := range dst {
+		dst[i] = tokenAlphabet[b&63]
+	}
+}
+
+// isToken reports whether s holds nothing but characters of [A-Za-z0-9_-].
+func isToken(s string) bool {
+	for i := range len(s) {
+		if strings.IndexByte(tokenAlphabet, s[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Check binds an id to what was asked for, where there is no log that could tell: 30 bits of a SHA-256 over the method
+// and the canonical request. It is no authority; it keeps a cursor from being taken for another stream's by mistake.
+type Check [checkLen]byte
+
+// CheckOf makes the check of a method's full name (pkg.Service.Method) and a canonical request.
+func CheckOf(method string, canonical []byte) Check {
+	h := sha256.New()
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], uint64(len(method)))
+	h.Write(n[:])
+	h.Write([]byte(method))
+	h.Write(canonical)
+	var c Check
+	copy(c[:], base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:6]))
+	return c
+}
+
+func parseCheck(s string) (Check, bool) {
+	if len(s) != checkLen || !isToken(s) {
+		return Check{}, false
+	}
+	return Check([]byte(s)), true
+}
