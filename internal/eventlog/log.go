@@ -1,0 +1,364 @@
+// Package eventlog keeps the events of one run of a call: an ordered, bounded record in memory that one writer appends
+// to and any number of readers read, each at its own position.
+//
+// A record is a finished frame: what is kept is what goes to the socket. Records lie back to back in segments whose
+// bytes never change, so every reader is handed the same memory:
+//
+//	segment      segment      segment (open)
+//	|rec|rec|rec||rec|rec    ||rec|rec|........|
+//	     ^first               ^written    ^last
+//	     └── sent part ──────┘└── unsent ┘
+//
+// The unsent part, which no reader has been written yet, is never trimmed: when it holds half of Limits.Bytes the
+// writer waits (WaitRoom), and the backend with it. The sent part is kept for readers that come back, within Limits.
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/grpc-sse/grpc-sse/internal/event"
+)
+
+// Errors of Read and WaitRoom, beside io.EOF.
+var (
+	// ErrAhead: the position lies behind the end of the log.
+	ErrAhead = errors.New("eventlog: position is ahead of the log")
+	// ErrClosed: the log was closed or evicted; nothing of it is kept.
+	ErrClosed = errors.New("eventlog: log is closed")
+	// ErrBudget: the budget over all logs is used up and this log cannot wait.
+	ErrBudget = errors.New("eventlog: byte budget is used up")
+)
+
+// TrimmedError says that records after the asked position are gone.
+type TrimmedError struct {
+	// Oldest is the position just before the oldest record kept: where to read on.
+	Oldest event.Position
+	// Missed counts the records between the asked position and Oldest.
+	Missed uint64
+}
+
+func (e *TrimmedError) Error() string {
+	return fmt.Sprintf("eventlog: %d records are no longer kept; the oldest is at %d", e.Missed, e.Oldest+1)
+}
+
+// Limits bounds the part of a log that is kept for readers that come back. Whichever is reached first counts.
+type Limits struct {
+	Age    time.Duration
+	Events int
+	Bytes  int
+}
+
+// Options are what a log is made with.
+type Options struct {
+	Limits Limits
+	// KeepNewest never makes the writer wait: the newest records within Limits are kept, read or not.
+	KeepNewest bool
+	// First is the cursor before the first record, which gets First + 1.
+	First event.Position
+	// Mark names the log's generation.
+	Mark event.Mark
+	// Budget is shared with the other logs. Nil means no bound over all.
+	Budget *Budget
+	// Evicted is called, without locks held, when the budget took this log away. May be nil.
+	Evicted func()
+	// Now tells the time. Nil means time.Now.
+	Now func() time.Time
+}
+
+// Log is the record of one run. Its methods may be called from any goroutine, but Append, WaitRoom and Seal from one
+// writer only.
+type Log struct {
+	limits     Limits
+	keepNewest bool
+	start      event.Position
+	mark       event.Mark
+	budget     *Budget
+	evicted    func()
+	now        func() time.Time
+
+	// mu guards what follows. It is never held while the budget's locks are taken.
+	mu       sync.Mutex
+	segments []*segment     // oldest first
+	first    event.Position // just before the oldest record kept
+	last     event.Position // the newest record
+	written  event.Position // the furthest that any reader was written
+	sent     int            // bytes of the records in (first, written]
+	unsent   int            // bytes of the records in (written, last]
+	readers  int
+	sealed   time.Time // zero: not sealed
+	closed   bool
+	changed  chan struct{} // closed at the next change that a reader waits for; nil while nobody does
+	room     chan struct{} // the same for the writer
+}
+
+// New makes an empty log.
+func New(o Options) *Log {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	l := &Log{
+		limits: o.Limits, keepNewest: o.KeepNewest, start: o.First, mark: o.Mark, budget: o.Budget, evicted: o.Evicted,
+		now: o.Now, first: o.First, last: o.First, written: o.First,
+	}
+	if l.budget != nil {
+		l.budget.add(l)
+	}
+	return l
+}
+
+// Append adds the record that build appends to dst for the id it is given, and wakes the readers. It never waits: the
+// writer calls WaitRoom before it receives more. Append on a sealed or closed log does nothing.
+func (l *Log) Append(build func(dst []byte, id event.ID) []byte) {
+	l.mu.Lock()
+	if l.closed || !l.sealed.IsZero() {
+		l.mu.Unlock()
+		return
+	}
+	grown := l.appendLocked(build) - l.trimLocked()
+	l.wakeLocked()
+	l.mu.Unlock()
+	l.budget.grew(grown)
+}
+
+// appendLocked adds one record and returns the bytes of memory it took.
+func (l *Log) appendLocked(build func([]byte, event.ID) []byte) (grown int) {
+	id := event.At(l.last+1, l.mark)
+	now := l.now().UnixNano()
+	var n int
+	var record []byte
+	if k := len(l.segments); k > 0 {
+		n, record = l.segments[k-1].append(build, id, now)
+	} else {
+		record = build([]byte{}, id)
+	}
+	if record != nil { // it did not fit
+		seg := newSegment(id.Position, l.nextSegmentSize(len(record)))
+		seg.add(record, now)
+		l.segments = append(l.segments, seg)
+		n, grown = len(record), cap(seg.buf)
+	}
+	l.last++
+	l.unsent += n
+	return grown + indexEntryBytes
+}
+
+const (
+	minSegment = 4 << 10
+	maxSegment = 64 << 10
+)
+
+// nextSegmentSize doubles from minSegment to maxSegment, so that a short call stays small and a long one cheap, and
+// stays well below the retention, because memory goes in whole segments.
+func (l *Log) nextSegmentSize(record int) int {
+	size := minSegment
+	if k := len(l.segments); k > 0 {
+		size = 2 * cap(l.segments[k-1].buf)
+	}
+	size = min(size, maxSegment, max(l.limits.Bytes/8, 1<<10))
+	return max(size, record)
+}
+
+// Seal says that nothing follows: readers get io.EOF after the last record.
+func (l *Log) Seal() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sealed.IsZero() && !l.closed {
+		l.sealed = l.now()
+		l.wakeLocked()
+	}
+}
+
+// Close frees everything that the log holds. Readers and the writer get ErrClosed.
+func (l *Log) Close() {
+	l.mu.Lock()
+	freed := l.closeLocked()
+	l.mu.Unlock()
+	l.budget.drop(l, freed)
+}
+
+func (l *Log) closeLocked() (freed int) {
+	if l.closed {
+		return 0
+	}
+	l.closed = true
+	for _, s := range l.segments {
+		freed += s.cost()
+	}
+	l.segments, l.sent, l.unsent = nil, 0, 0
+	l.wakeLocked()
+	l.wakeWriterLocked()
+	return freed
+}
+
+// Read returns the finished records after pos, back to back: at least one where there is one, more while they lie
+// together and stay within limit bytes. The bytes must not be changed and stay good for ever. next is the position of
+// the last of them, or pos. It never waits. Errors: *TrimmedError, ErrAhead, ErrClosed, and io.EOF at the end of a
+// sealed log.
+func (l *Log) Read(pos event.Position, limit int) (records []byte, next event.Position, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		return nil, pos, ErrClosed
+	case pos < l.first:
+		return nil, pos, &TrimmedError{Oldest: l.first, Missed: uint64(l.first - pos)}
+	case pos > l.last:
+		return nil, pos, ErrAhead
+	case pos == l.last && !l.sealed.IsZero():
+		return nil, pos, io.EOF
+	case pos == l.last:
+		return nil, pos, nil
+	}
+	records, next = l.segmentOf(pos+1).read(pos+1, limit)
+	return records, next, nil
+}
+
+// segmentOf finds the segment that holds p by bisection.
+func (l *Log) segmentOf(p event.Position) *segment {
+	lo, hi := 0, len(l.segments)
+	for hi-lo > 1 {
+		if mid := (lo + hi) / 2; l.segments[mid].base <= p {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	return l.segments[lo]
+}
+
+var alreadyChanged = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// Changed returns a channel that is closed as soon as Read(pos) may answer otherwise than "nothing yet", and by Wake.
+func (l *Log) Changed(pos event.Position) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || pos != l.last || !l.sealed.IsZero() {
+		return alreadyChanged
+	}
+	if l.changed == nil {
+		l.changed = make(chan struct{})
+	}
+	return l.changed
+}
+
+// Wake makes every channel that Changed returned be closed, although nothing was appended: readers look again.
+func (l *Log) Wake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wakeLocked()
+}
+
+func (l *Log) wakeLocked() {
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
+}
+
+func (l *Log) wakeWriterLocked() {
+	if l.room != nil {
+		close(l.room)
+		l.room = nil
+	}
+}
+
+// Written says that everything up to pos has been written to a reader. Of several readers the furthest sets the pace.
+func (l *Log) Written(pos event.Position) {
+	l.mu.Lock()
+	if l.closed || pos <= l.written || pos > l.last {
+		l.mu.Unlock()
+		return
+	}
+	n := l.bytesBetween(l.written, pos)
+	l.written = pos
+	l.sent += n
+	l.unsent -= n
+	freed := l.trimLocked()
+	l.wakeWriterLocked()
+	l.mu.Unlock()
+	l.budget.shrank(freed)
+}
+
+// bytesBetween counts the bytes of the records in (from, to], which are kept.
+func (l *Log) bytesBetween(from, to event.Position) int {
+	n := 0
+	for from < to {
+		s := l.segmentOf(from + 1)
+		upto := min(to, s.lastPosition())
+		n += s.size(from+1, upto)
+		from = upto
+	}
+	return n
+}
+
+// WaitRoom waits until the log has room for more: while its unsent part holds half of Limits.Bytes, or the budget is
+// used up and the log holds a record already. A log that keeps the newest never waits and answers ErrBudget instead.
+// Other errors: the context's, ErrClosed.
+func (l *Log) WaitRoom(ctx context.Context) error {
+	for {
+		l.mu.Lock()
+		if l.closed {
+			l.mu.Unlock()
+			return ErrClosed
+		}
+		own := !l.keepNewest && l.unsent > 0 && l.unsent >= l.limits.Bytes/2
+		empty := l.first == l.last
+		var room <-chan struct{}
+		if own {
+			if l.room == nil {
+				l.room = make(chan struct{})
+			}
+			room = l.room
+		}
+		l.mu.Unlock()
+		if !own {
+			room = l.budget.wait()
+			if room == nil || empty {
+				return ctx.Err()
+			}
+			if l.keepNewest {
+				return ErrBudget
+			}
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Bounds are the position just before the oldest record kept and that of the newest.
+func (l *Log) Bounds() (first, last event.Position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.first, l.last
+}
+
+// Holds reports whether pos lies inside the log's generation: from the cursor before its first record to the newest,
+// whether it is still kept or not.
+func (l *Log) Holds(pos event.Position) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.closed && pos >= l.start && pos <= l.last
+}
+
+// Mark names the log's generation.
+func (l *Log) Mark() event.Mark { return l.mark }
+
+// Attach counts a reader; while there is one the budget does not evict the log.
+func (l *Log) Attach() { l.attach(1) }
+
+// Detach takes back one Attach.
+func (l *Log) Detach() { l.attach(-1) }
+
+func (l *Log) attach(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.readers += n
+}
