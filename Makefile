@@ -1,0 +1,90 @@
+# Every task of the project. `make` alone lists them. All tools are pinned: Go tools in tools/*.mod, one file each.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL: # checks print in order, and the tests' closing lines come last
+
+tool = go tool -modfile=tools/$(1).mod $(1)
+BUF := $(call tool,buf)
+
+# What `go test` runs on; narrow it with: make unit PKG=./internal/sse
+PKG ?= ./...
+# How long each fuzz target runs; for a real search: make fuzz FUZZTIME=10m
+FUZZTIME ?= 3s
+BENCH ?= .
+BENCHTIME ?= 1s
+
+.PHONY: help
+help: ## List the tasks
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Start the example backend, the bridge and a page to see them with
+	@go run ./cmd/grpc-sse demo
+
+.PHONY: test
+test: install lint checkgenerate fuzz race ## Everything that must hold before a merge; installs what it needs
+
+.PHONY: race
+race: ## All tests, with the race detector
+	@$(call tool,gotestsum) --format pkgname --hide-summary=skipped -- -race -vet=off -timeout 20m $(PKG)
+
+.PHONY: unit
+unit: ## The tests that need no browser, proxy or second process
+	@go test $$(go list $(PKG) | grep -v /internal/e2e)
+
+.PHONY: e2e
+e2e: e2e/node_modules ## The tests with browsers, nginx and the built binary
+	@$(call tool,gotestsum) --format testname -- -race -vet=off -timeout 20m ./internal/e2e/...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME
+	@scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: ## Run the benchmarks that match BENCH
+	@go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem $(PKG)
+
+.PHONY: lint
+lint: ## Check protos, Go code and its format
+	$(BUF) lint
+	$(BUF) format -d --exit-code --exclude-path third_party
+	$(BUF) breaking proto --against proto/baseline.binpb
+	go vet ./...
+	go fix -diff ./...
+	$(call tool,golangci-lint) run
+
+.PHONY: format
+format: ## Format protos and Go code
+	$(BUF) format -w --exclude-path third_party
+	$(call tool,golangci-lint) fmt
+
+.PHONY: generate
+generate: ## Make everything that is generated from the protos
+	@scripts/generate.sh .
+
+.PHONY: checkgenerate
+checkgenerate: ## Fail when what is generated is not up to date
+	@scripts/checkgenerate.sh
+
+.PHONY: baseline
+baseline: ## At a release: make today's protos what later ones may not break
+	$(BUF) build proto --exclude-source-info -o proto/baseline.binpb
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities in what the code calls
+	@scripts/vuln.sh
+
+.PHONY: install
+install: ## Install what the tests need: Debian packages (as root), npm packages
+	@scripts/install.sh
+	@$(MAKE) -s --no-print-directory e2e/node_modules
+
+e2e/node_modules: e2e/package-lock.json e2e/package.json
+	cd e2e && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: clean
+clean: ## Remove what the tasks made
+	rm -rf bin artifacts e2e/node_modules

@@ -1,0 +1,2 @@
+// Package archtest holds the test that keeps the import order of ARCHITECTURE.md true.
+package archtest
