@@ -40,6 +40,7 @@ func TestParser(t *testing.T) {
 		{name: "field without colon", stream: "data\n\ndata\ndata\n\n", want: []sse.Event{message(""), message("\n")}},
 		{name: "CR", stream: "data: a\rdata: b\r\r", want: []sse.Event{message("a\nb")}},
 		{name: "CRLF", stream: "data: a\r\n\r\ndata: b\r\n\r\n", want: []sse.Event{message("a"), message("b")}},
+		{name: "CRLF inside a block", stream: "data: a\r\ndata: b\r\n\r\n", want: []sse.Event{message("a\nb")}},
 		{name: "mixed ends", stream: "data: a\r\n\ndata: b\n\rdata: c\r\r\n", want: []sse.Event{message("a"), message("b"), message("c")}},
 		{name: "byte order mark", stream: "\uFEFFdata: a\n\n", want: []sse.Event{message("a")}},
 		{name: "only the first mark goes", stream: "\uFEFF\uFEFFdata: a\n\ndata: b\n\n", want: []sse.Event{message("b")}},
