@@ -73,7 +73,9 @@ func (b *Backend) ListCalls(_ context.Context, r *scriptv1.ListCallsRequest) (*s
 }
 
 // connCredentials are plaintext credentials that let a handler find the connection under its call.
-type connCredentials struct{ credentials.TransportCredentials }
+type connCredentials struct {
+	credentials.TransportCredentials
+}
 
 type connInfo struct {
 	credentials.AuthInfo
