@@ -1,0 +1,170 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/grpc-sse/grpc-sse/internal/outcome"
+)
+
+// DefaultMaxMessageBytes is the receive limit where Call.MaxMessageBytes does not say; gRPC's own default.
+const DefaultMaxMessageBytes = 4 << 20
+
+// Call is one call and the rules for losing it.
+type Call struct {
+	// Method is the RPC path, /package.Service/Method.
+	Method string
+
+	// Request is the encoded request message. It must not change until the call has ended.
+	Request []byte
+
+	// Metadata is what the client's request brings. Keys are made lower case. Default none.
+	Metadata metadata.MD
+
+	// MaxMessageBytes is the receive limit. A larger message ends the call for good. Default [DefaultMaxMessageBytes].
+	MaxMessageBytes int
+
+	// IdleTimeout is how long the backend may send nothing before the call counts as broken. Time that the reader takes
+	// over a message is not counted. Default 0: no limit. For Stream only.
+	IdleTimeout time.Duration
+
+	// RetryFor is how long in total a lost call is without the backend, since its last new message, before it ends with
+	// the status it had last. Default 0: it is never opened again. For Stream only.
+	RetryFor time.Duration
+
+	// Restart allows to start the call again after it was lost (on_lost RESTART). Without it a call that may have
+	// reached the backend is never opened again. For Stream only.
+	Restart bool
+
+	// Watch is told how the call fares. For Stream only.
+	Watch Watcher
+}
+
+func (c *Call) maxMessageBytes() int {
+	if c.MaxMessageBytes <= 0 {
+		return DefaultMaxMessageBytes
+	}
+	return c.MaxMessageBytes
+}
+
+// name is the method as users write it.
+func (c *Call) name() string { return strings.TrimPrefix(c.Method, "/") }
+
+func (c *Call) options() []grpc.CallOption {
+	return []grpc.CallOption{
+		grpc.ForceCodecV2(codec{}),
+		grpc.MaxCallRecvMsgSize(c.maxMessageBytes()),
+		// While the backend cannot be reached a call fails at once, so that its readers are told.
+		grpc.WaitForReady(false),
+	}
+}
+
+// Watcher is told how a call fares. Both functions are called on the goroutine that reads the call, must not block, and
+// may be nil.
+type Watcher struct {
+	// Opened is called when the backend's headers or first message have arrived; once for each time the call is opened.
+	Opened func()
+
+	// Waiting is called when the call is lost, or cannot be opened, and will be tried again.
+	Waiting func(Waiting)
+}
+
+// Waiting describes a call that will be tried again.
+type Waiting struct {
+	// Code is why.
+	Code codes.Code
+	// Attempt counts the tries that failed since the last new message, from 1.
+	Attempt int
+	// RetryIn is how long the pause is at most: it ends early when the backend can be reached again.
+	RetryIn time.Duration
+}
+
+// Message is one step of a streaming call.
+type Message struct {
+	// Data is a message of the backend's, valid until the next step.
+	Data []byte
+
+	// Restarted is set instead of Data when the call was lost and has been started again from its beginning. It says
+	// how it was lost.
+	Restarted *outcome.Outcome
+}
+
+// Invoke makes a unary call and returns the response message with the backend's headers and trailers. The error is an
+// [*outcome.Error]. The call is repeated once, at once, when the backend refused it unseen (a connection that was being
+// closed); else never.
+func (u *Upstream) Invoke(ctx context.Context, c Call) (resp []byte, header, trailer metadata.MD, err error) {
+	for range 2 {
+		var o outcome.Outcome
+		var refused bool
+		resp, header, trailer, o, refused = u.invoke(ctx, &c)
+		if err = o.Err(); err == nil || !refused {
+			break
+		}
+	}
+	return resp, header, trailer, err
+}
+
+func (u *Upstream) invoke(ctx context.Context, c *Call) (
+	resp []byte, header, trailer metadata.MD, o outcome.Outcome, refused bool,
+) {
+	opts := append(c.options(), grpc.Header(&header), grpc.Trailer(&trailer))
+	s, err := u.pool.open(u.outgoing(ctx, c.Metadata), &grpc.StreamDesc{}, c.Method, opts)
+	if err != nil {
+		return nil, nil, nil, u.notOpened(ctx, err), false
+	}
+	defer s.cancel(nil)
+	var f frame
+	defer f.free()
+	err = s.SendMsg(c.Request)
+	if err == nil {
+		err = s.RecvMsg(&f)
+	}
+	if err != nil {
+		o = u.ended(ctx, s, err, c)
+		return nil, header, trailer, o, o.Class == outcome.Broken && !o.Sent
+	}
+	return slices.Clone(f.data()), header, trailer, outcome.Outcome{}, false
+}
+
+// notOpened is the outcome of a call that pool.open could not open.
+func (u *Upstream) notOpened(ctx context.Context, err error) outcome.Outcome {
+	if ctx.Err() != nil {
+		o := outcome.Of(ctx.Err())
+		o.Sent = false
+		return o
+	}
+	if errors.Is(err, ErrPoolFull) {
+		return poolFull()
+	}
+	var e *openError
+	sent := errors.As(err, &e) && e.sent
+	if u.ctx.Err() != nil || !errors.As(err, &e) {
+		return closedOutcome(sent)
+	}
+	return outcome.Local(status.Convert(e.err), sent)
+}
+
+// closedOutcome is the outcome of every call after Close.
+func closedOutcome(sent bool) outcome.Outcome {
+	return outcome.Local(status.New(unavailable, errClosed.Error()), sent)
+}
+
+// ended is the outcome of an open call.
+func (u *Upstream) ended(ctx context.Context, s *rpc, err error, c *Call) outcome.Outcome {
+	o := s.outcome(ctx, err, c)
+	if u.ctx.Err() != nil && o.Class == outcome.Broken {
+		return closedOutcome(o.Sent)
+	}
+	if o.Code() == codes.Unimplemented && o.Class == outcome.Permanent {
+		u.noteChange()
+	}
+	return o
+}

@@ -1,0 +1,236 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
+
+	"github.com/grpc-sse/grpc-sse/internal/outcome"
+)
+
+const unavailable = codes.Unavailable
+
+var (
+	// errWaited: the call waited too long for a stream and was taken back. It did not leave the process.
+	errWaited = errors.New("upstream: no stream on this connection")
+	// errIdle: the backend sent nothing for the method's idle timeout.
+	errIdle = errors.New("upstream: idle timeout")
+)
+
+// rpc is one open call.
+type rpc struct {
+	grpc.ClientStream
+	record *record
+	ctx    context.Context
+	// cancel ends the call; the backend sees it once. It must be called, whatever became of the call, and its cause is
+	// what outcome goes by.
+	cancel context.CancelCauseFunc
+}
+
+// record is what grpc-go's stats events told about a call. What they mean (grpc-go 1.85, each pinned by a test):
+//
+//   - OutHeader comes, on the goroutine of NewStream, when the call has a stream and its headers are queued for the
+//     connection. Without it nothing was written: not while dialling, resolving, picking, or waiting for a stream.
+//   - InHeader comes with the backend's headers only. A response that is no gRPC (an HTML page with status 503) brings
+//     neither InHeader nor InTrailer, and a status made from the HTTP one.
+//   - InTrailer comes when a frame of gRPC trailers has been read, before RecvMsg returns their status, and only then:
+//     also for a trailers-only response, but not for RST_STREAM, GOAWAY, a lost connection, a cancelled context, or an
+//     END_STREAM on a data frame. It comes when the frame arrives, though, not when the status is reached: RecvMsg may
+//     still fail on an earlier message by itself. That matters for the receive limit alone, see tooLarge.
+//   - A stream that the server has certainly not processed (REFUSED_STREAM, or above the last id of a GOAWAY) is told
+//     by text only. grpc-go would repeat it by itself; reading the stream's Context commits the call and stops that.
+//   - io.EOF is the status OK from trailers.
+type record struct {
+	phase             atomic.Int32
+	headers, trailers atomic.Bool
+}
+
+// A record's phases. The change from waiting is made once, by whoever is first: OutHeader or the watch for calls that
+// wait. So a call that has just got its stream is never taken back.
+const (
+	phaseWaiting int32 = iota
+	phaseSent
+	phaseTakenBack
+)
+
+type recordKey struct{}
+
+// events receives grpc-go's events of one slot.
+type events struct {
+	pool *pool
+	slot *slot
+}
+
+// TagRPC does nothing: the record is in the call's context already.
+func (events) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+// HandleRPC keeps a call's record.
+func (events) HandleRPC(ctx context.Context, e stats.RPCStats) {
+	r, ok := ctx.Value(recordKey{}).(*record)
+	if !ok {
+		return
+	}
+	switch e.(type) {
+	case *stats.OutHeader:
+		r.phase.CompareAndSwap(phaseWaiting, phaseSent)
+	case *stats.InHeader:
+		r.headers.Store(true)
+	case *stats.InTrailer:
+		r.trailers.Store(true)
+	}
+}
+
+// TagConn does nothing.
+func (events) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn notes new connections. ConnBegin comes before the HTTP/2 handshake, so before the connection's first call.
+func (e events) HandleConn(_ context.Context, s stats.ConnStats) {
+	if _, ok := s.(*stats.ConnBegin); ok {
+		e.pool.connected(e.slot)
+	}
+}
+
+// open starts the call on the lease's connection. The lease is released when the call ends, or here if it cannot begin.
+func (l *lease) open(
+	ctx context.Context, desc *grpc.StreamDesc, method string, opts []grpc.CallOption,
+) (*rpc, error) {
+	s := &rpc{record: &record{}}
+	s.ctx, s.cancel = context.WithCancelCause(context.WithValue(ctx, recordKey{}, s.record))
+	opts = append(opts[:len(opts):len(opts)], grpc.OnFinish(func(error) {
+		s.cancel(nil)
+		l.release()
+	}))
+	stop := watchWait(l.slot.conn, s)
+	cs, err := l.slot.conn.NewStream(s.ctx, desc, method, opts...)
+	stop()
+	if err == nil && s.record.phase.Load() == phaseTakenBack {
+		// Taken back between the stream's making and OutHeader: headers may have left, but never the request, without
+		// which no method runs.
+		err = errWaited
+	}
+	if err != nil {
+		s.cancel(nil)
+		l.release()
+		if errors.Is(context.Cause(s.ctx), errWaited) {
+			err = errWaited
+		}
+		return nil, &openError{err: err, sent: s.record.phase.Load() == phaseSent}
+	}
+	l.opening()
+	s.ClientStream = cs
+	cs.Context() // commits, see record
+	return s, nil
+}
+
+// openError is a call that could not be opened.
+type openError struct {
+	err  error
+	sent bool
+}
+
+func (e *openError) Error() string              { return e.err.Error() }
+func (e *openError) Unwrap() error              { return e.err }
+func (e *openError) GRPCStatus() *status.Status { return status.Convert(e.err) }
+
+// watchWait takes the call back, with the cause errWaited, once it has been without a stream for maxStreamWait while
+// the connection was up. stop ends the watch.
+func watchWait(conn *grpc.ClientConn, s *rpc) (stop func()) {
+	var (
+		mu    sync.Mutex
+		timer *time.Timer
+		done  bool
+	)
+	isUp := func() bool { return conn.GetState() == connectivity.Ready }
+	wasUp := isUp()
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(maxStreamWait, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if done {
+			return
+		}
+		up := isUp()
+		if up && wasUp {
+			if s.record.phase.CompareAndSwap(phaseWaiting, phaseTakenBack) {
+				s.cancel(errWaited)
+			}
+			return
+		}
+		wasUp = up
+		timer.Reset(maxStreamWait)
+	})
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		done = true
+		timer.Stop()
+	}
+}
+
+// refused are the texts of statuses that grpc-go makes for a stream that the server has not processed.
+var refused = []string{
+	"stream terminated by RST_STREAM with error code: REFUSED_STREAM",
+	"the stream is rejected because server is draining the connection",
+	"the connection is draining",
+}
+
+// outcome says how the call ended, from the error that SendMsg or RecvMsg gave. ctx is the caller's.
+func (s *rpc) outcome(ctx context.Context, err error, c *Call) outcome.Outcome {
+	st := status.Convert(err)
+	switch {
+	case err == io.EOF && s.record.trailers.Load():
+		return outcome.Outcome{Sent: true}
+	case err == io.EOF:
+		// grpc-go gives no such thing today. If it ever does, it must not pass for the backend's OK.
+		return outcome.Local(status.New(codes.Internal, "the stream ended without trailers"), true)
+	case ctx.Err() != nil:
+		return outcome.Of(ctx.Err())
+	case errors.Is(context.Cause(s.ctx), errIdle):
+		return outcome.Local(status.Newf(unavailable, "nothing received for %v", c.IdleTimeout), true)
+	case s.tooLarge(st, c.maxMessageBytes()):
+		return outcome.TooLarge(c.name(), c.maxMessageBytes())
+	case s.record.trailers.Load():
+		return outcome.FromTrailers(st)
+	default:
+		return outcome.Local(st, !isRefused(st))
+	}
+}
+
+func isRefused(st *status.Status) bool {
+	for _, text := range refused {
+		if st.Code() == unavailable && st.Message() == text {
+			return true
+		}
+	}
+	return false
+}
+
+// tooLarge reports whether the status is grpc-go's own for a message over the receive limit. Its trailers may have
+// arrived already, and a backend that refuses our request for its size uses the same text in trailers: but then
+// without headers before them, or with its own limit in the text.
+func (s *rpc) tooLarge(st *status.Status, limit int) bool {
+	if st.Code() != codes.ResourceExhausted || !s.record.headers.Load() {
+		return false
+	}
+	var size, max int
+	for _, format := range []string{
+		"grpc: received message larger than max (%d vs. %d)",
+		"grpc: message after decompression larger than max (%d vs. %d)",
+	} {
+		if n, _ := fmt.Sscanf(st.Message(), format, &size, &max); n == 2 && max == limit {
+			return true
+		}
+	}
+	return false
+}
