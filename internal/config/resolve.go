@@ -192,7 +192,10 @@ func (r *check) expose() []string {
 
 func isPattern(s string) bool {
 	service, method, cut := strings.Cut(s, "/")
-	return isFullName(service) && (!cut || method == "*" || isIdentifier(method))
+	if !cut {
+		return strings.Contains(s, ".") && isFullName(s)
+	}
+	return isFullName(service) && (method == "*" || isIdentifier(method))
 }
 
 func isFullName(s string) bool {

@@ -19,7 +19,7 @@ func (r *check) rules() []*configv1.Rule {
 		case selector == "": // reported by validate
 		case strings.Contains(selector, "*"):
 			r.add(field+".selector", "%q has a wildcard; a rule is for one method: pkg.Service.Method", selector)
-		case !isPattern(selector) || !strings.Contains(method, "."):
+		case !isPattern(selector):
 			r.add(field+".selector", "%q names no method; write pkg.Service.Method", selector)
 		case again:
 			r.add(field+".selector", "%q has a rule already (%s); put both into one", selector, r.describe("rules", j))
@@ -28,9 +28,6 @@ func (r *check) rules() []*configv1.Rule {
 		}
 		if rule.GetHttp().GetSelector() != "" {
 			r.add(field+".http.selector", "must be left out: the rule's own selector names the method")
-		}
-		if rule.GetHttp() == nil && rule.GetStream() == nil {
-			r.add(field, "says neither http nor stream and so changes nothing; add one (stream: {} exposes the method)")
 		}
 	}
 	return rules

@@ -65,7 +65,7 @@ func (r *check) upstreams() []Upstream {
 // target checks that a target has a port or a scheme that gRPC resolves: what gRPC itself would make of a bad one is an
 // error at every call.
 func (r *check) target(field, target string) {
-	scheme, _, hasScheme := strings.Cut(target, ":")
+	scheme, rest, hasScheme := strings.Cut(target, ":")
 	lower := strings.ToLower(scheme)
 	switch {
 	case target == "": // reported by validate
@@ -73,7 +73,9 @@ func (r *check) target(field, target string) {
 		_, hostport, _ := strings.Cut(target, "://")
 		r.add(field, "%q is a URL; write the HOST:PORT of the gRPC server: %s (TLS is switched on by the upstream's tls "+
 			"section)", target, strings.TrimRight(hostport, "/"))
-	case hasScheme && resolver.Get(lower) != nil && !isPort(target[len(scheme)+1:], 1):
+	case hasScheme && lower == "dns" && !isPort(rest, 1):
+		r.hostPort(field, rest[strings.LastIndex(rest, "/")+1:])
+	case hasScheme && resolver.Get(lower) != nil && !isPort(rest, 1):
 	case strings.Contains(target, "://"):
 		r.add(field, "%q: gRPC knows no scheme %s; write HOST:PORT, dns:///HOST:PORT or unix:///PATH", target, scheme)
 	default:
