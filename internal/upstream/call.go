@@ -26,8 +26,9 @@ type Call struct {
 	// Request is the encoded request message. It must not change until the call has ended.
 	Request []byte
 
-	// Metadata is what the client's request brings. Keys are made lower case. Default none.
-	Metadata metadata.MD
+	// Metadata returns what the client's request brings. It is asked each time that the call is opened, so that a call
+	// that was lost goes on with the newest credentials, and must not block. Keys are made lower case. Default nil: none.
+	Metadata func() metadata.MD
 
 	// MaxMessageBytes is the receive limit. A larger message ends the call for good. Default [DefaultMaxMessageBytes].
 	MaxMessageBytes int
@@ -46,6 +47,16 @@ type Call struct {
 
 	// Watch is told how the call fares. For Stream only.
 	Watch Watcher
+}
+
+// FixedMetadata is for calls whose metadata does not change.
+func FixedMetadata(md metadata.MD) func() metadata.MD { return func() metadata.MD { return md } }
+
+func (c *Call) metadata() metadata.MD {
+	if c.Metadata == nil {
+		return nil
+	}
+	return c.Metadata()
 }
 
 func (c *Call) maxMessageBytes() int {
@@ -116,7 +127,7 @@ func (u *Upstream) invoke(ctx context.Context, c *Call) (
 	resp []byte, header, trailer metadata.MD, o outcome.Outcome, refused bool,
 ) {
 	opts := append(c.options(), grpc.Header(&header), grpc.Trailer(&trailer))
-	s, err := u.pool.open(u.outgoing(ctx, c.Metadata), &grpc.StreamDesc{}, c.Method, opts)
+	s, err := u.pool.open(u.outgoing(ctx, c.metadata()), &grpc.StreamDesc{}, c.Method, opts)
 	if err != nil {
 		return nil, nil, nil, u.notOpened(ctx, err), false
 	}

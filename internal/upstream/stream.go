@@ -127,7 +127,7 @@ func (r *run) pause(o outcome.Outcome) (time.Duration, bool) {
 func (r *run) try(ctx context.Context) outcome.Outcome {
 	c := r.call
 	desc := &grpc.StreamDesc{ServerStreams: true}
-	s, err := r.u.pool.open(r.u.outgoing(ctx, c.Metadata), desc, c.Method, c.options())
+	s, err := r.u.pool.open(r.u.outgoing(ctx, c.metadata()), desc, c.Method, c.options())
 	if err != nil {
 		return r.u.notOpened(ctx, err)
 	}

@@ -1,0 +1,30 @@
+package access
+
+import "sync/atomic"
+
+// ConnLimiter bounds how many connections are served at once. It is safe for concurrent use.
+type ConnLimiter struct {
+	max  int64
+	open atomic.Int64
+}
+
+// NewConnLimiter allows limit connections; 0 or less allows any number.
+func NewConnLimiter(limit int) *ConnLimiter { return &ConnLimiter{max: int64(limit)} }
+
+// Acquire takes a place and returns how to give it back (more than once does nothing), or false when all are taken. It
+// never waits.
+func (l *ConnLimiter) Acquire() (release func(), ok bool) {
+	if n := l.open.Add(1); l.max > 0 && n > l.max {
+		l.open.Add(-1)
+		return nil, false
+	}
+	var released atomic.Bool
+	return func() {
+		if !released.Swap(true) {
+			l.open.Add(-1)
+		}
+	}, true
+}
+
+// Open returns how many places are taken now.
+func (l *ConnLimiter) Open() int { return int(l.open.Load()) }

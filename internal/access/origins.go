@@ -1,0 +1,99 @@
+package access
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/rs/cors"
+	"google.golang.org/grpc/codes"
+
+	"github.com/grpc-sse/grpc-sse/internal/outcome"
+)
+
+// preflightAge is how long, in seconds, browsers may remember a preflight's answer.
+const preflightAge = 600
+
+// methods are those of google.api.http rules; HEAD is answered without a call.
+var methods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+}
+
+// requestHeaders are those that pages of listed origins may always set, besides what browsers let through anyway.
+var requestHeaders = []string{
+	"Authorization", "Cache-Control", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Requested-With",
+}
+
+// Origins are the pages of other origins that may use the bridge. It is immutable.
+type Origins struct {
+	listed []string
+	cors   *cors.Cors
+}
+
+// NewOrigins allows pages of these origins, each exactly as browsers send it; with credentials they may send cookies and
+// HTTP authentication. headers are request headers that they may set besides the ones that the bridge itself reads (the
+// forwarded ones, for instance).
+func NewOrigins(origins []string, credentials bool, headers ...string) (*Origins, error) {
+	for _, o := range origins {
+		u, err := url.Parse(o)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Scheme+"://"+u.Host != o {
+			return nil, fmt.Errorf("cors.origins: %q is no origin: write it as browsers send it, like https://app.example.com", o)
+		}
+	}
+	result := &Origins{listed: slices.Clone(origins)}
+	result.cors = cors.New(cors.Options{
+		// Not AllowedOrigins: an empty list would mean all, and a * in a name a pattern.
+		AllowOriginFunc:  result.isListed,
+		AllowedMethods:   methods,
+		AllowedHeaders:   append(slices.Clone(requestHeaders), headers...),
+		ExposedHeaders:   []string{"Retry-After"},
+		AllowCredentials: credentials,
+		MaxAge:           preflightAge,
+	})
+	return result, nil
+}
+
+func (o *Origins) isListed(origin string) bool { return slices.Contains(o.listed, origin) }
+
+// Handler answers preflights, refuses with 403 what a foreign page or an element that reads no answer (an <img>) has
+// sent, and hands everything else to next with the CORS headers of a listed origin. Requests that come from no browser
+// carry none of the headers it looks at, and pass: this protects users of browsers, not backends.
+func (o *Origins) Handler(next http.Handler) http.Handler {
+	checked := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if detail := o.refusal(r); detail != "" {
+			outcome.Problem{Status: http.StatusForbidden, Code: codes.PermissionDenied, Detail: detail}.Write(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+	return o.cors.Handler(checked)
+}
+
+// refusal says why a request is refused; "" if it is not.
+func (o *Origins) refusal(r *http.Request) string {
+	site := r.Header.Get("Sec-Fetch-Site")
+	if r.Header.Get("Sec-Fetch-Mode") == "no-cors" {
+		return "an element of a page (an image, a script) cannot start a call: use EventSource or fetch"
+	}
+	switch origin := r.Header.Values("Origin"); {
+	case len(origin) > 1:
+		return "the request names more than one origin"
+	case len(origin) == 1 && !o.isListed(origin[0]) && !isOwn(r, origin[0], site):
+		return fmt.Sprintf("pages of the origin %q may not use this service: if they should, add it to cors.origins", origin[0])
+	case len(origin) == 0 && site != "" && site != "same-origin" && site != "none":
+		return "the request comes from a page of another site: pages use EventSource or fetch, and their origin must be in cors.origins"
+	}
+	return ""
+}
+
+// isOwn reports whether origin is the bridge's own: browsers name it with every POST. Sec-Fetch-Site, which pages cannot
+// set, knows best; browsers leave it out on plain HTTP, where the name in Host decides. The scheme is not compared: behind
+// a proxy that ends TLS it is not known here.
+func isOwn(r *http.Request, origin, site string) bool {
+	if site != "" {
+		return site == "same-origin"
+	}
+	u, err := url.Parse(origin)
+	return err == nil && u.Host != "" && u.Host == r.Host
+}
