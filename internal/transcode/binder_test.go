@@ -13,7 +13,7 @@ import (
 )
 
 func TestBindQuery(t *testing.T) {
-	b := binder(t, &chatv1.CompleteRequest{}, schema.Binding{Verb: "GET", Template: "/v1/chat"})
+	b := binder(t, descriptor(&chatv1.CompleteRequest{}), schema.Binding{Verb: "GET", Template: "/v1/chat"})
 	req, err := b.Bind(nil, url.Values{"prompt": {"hi"}, "maxTokens": {"5"}, "fault": {"FAULT_MIDWAY"}, "_": {"1"}}, nil)
 	if err != nil {
 		t.Fatal(err)
