@@ -235,5 +235,5 @@ func count(n, least, most uint64) (int, error) {
 	case n > most:
 		return 0, fmt.Errorf("%d is too large: at most %d", n, most)
 	}
-	return int(n), nil //nolint:gosec // most is at most math.MaxInt
+	return int(n), nil
 }

@@ -1,0 +1,393 @@
+package schema_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/interop"
+	testpb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/reflection"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha" //nolint:staticcheck // old servers offer nothing else
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/grpc-sse/grpc-sse/internal/schema"
+)
+
+// serve starts a gRPC server and connects to it.
+func serve(t *testing.T, register func(*grpc.Server)) *grpc.ClientConn {
+	t.Helper()
+	listener := bufconn.Listen(1 << 20)
+	server := grpc.NewServer()
+	register(server)
+	done := make(chan error, 1) // Serve ends after Stop; nobody may be waiting for it then
+	go func() { done <- server.Serve(listener) }()
+	conn, err := grpc.NewClient("passthrough:///bufconn",
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = conn.Close()
+		server.Stop()
+		<-done
+	})
+	return conn
+}
+
+// foreign registers services that nobody here wrote.
+func foreign(s *grpc.Server) {
+	healthpb.RegisterHealthServer(s, health.NewServer())
+	testpb.RegisterTestServiceServer(s, interop.NewTestServer())
+}
+
+func TestReflectForeignServer(t *testing.T) {
+	for name, register := range map[string]func(*grpc.Server){
+		"both": func(s *grpc.Server) { reflection.Register(s) },
+		"v1":   func(s *grpc.Server) { reflection.RegisterV1(s) },
+		"v1alpha": func(s *grpc.Server) {
+			both := grpc.NewServer()
+			foreign(both)
+			reflection.Register(both)
+			onlyAlpha(s, both)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := serve(t, func(s *grpc.Server) { foreign(s); register(s) })
+			s, err := schema.Reflect(t.Context(), conn, "foreign")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]protoreflect.FullName{"grpc.health.v1.Health", "grpc.testing.TestService"}, s.Services); diff != "" {
+				t.Errorf("services (-want +got):\n%s", diff)
+			}
+			checkForeignTable(t, s)
+		})
+	}
+}
+
+// onlyAlpha offers reflection of another server by v1alpha alone.
+func onlyAlpha(s, other *grpc.Server) {
+	server := reflection.NewServer(reflection.ServerOptions{Services: other})
+	s.RegisterService(&grpc.ServiceDesc{
+		ServiceName: "grpc.reflection.v1alpha.ServerReflection",
+		HandlerType: (*any)(nil),
+		Streams: []grpc.StreamDesc{{
+			StreamName:    "ServerReflectionInfo",
+			ServerStreams: true,
+			ClientStreams: true,
+			Handler: func(_ any, stream grpc.ServerStream) error {
+				return server.ServerReflectionInfo(&grpc.GenericServerStream[alpha.ServerReflectionRequest, alpha.ServerReflectionResponse]{ServerStream: stream})
+			},
+		}},
+	}, struct{}{})
+}
+
+func checkForeignTable(t *testing.T, s *schema.Schema) {
+	t.Helper()
+	if tab := table(t, schema.Options{}, s); len(tab.Methods()) != 0 || len(tab.LeftOut()) == 0 {
+		t.Errorf("%d methods exposed by nobody, %d left out", len(tab.Methods()), len(tab.LeftOut()))
+	}
+	tab := table(t, schema.Options{
+		Expose: []string{"grpc.health.v1.Health/*", "grpc.testing.TestService.StreamingOutputCall"},
+		Rules:  rules(t, `selector: "grpc.health.v1.Health.Watch" http { get: "/health/{service}" }`),
+	}, s)
+	var got []string
+	for _, r := range tab.Routes() {
+		got = append(got, r.Binding.Verb+" "+r.Binding.Template)
+	}
+	slices.Sort(got)
+	want := []string{
+		"GET /grpc.health.v1.Health/Watch", "GET /grpc.testing.TestService/StreamingOutputCall", "GET /health/{service}",
+		"POST /grpc.health.v1.Health/Check", "POST /grpc.health.v1.Health/List", "POST /grpc.health.v1.Health/Watch",
+		"POST /grpc.testing.TestService/StreamingOutputCall",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("routes (-want +got):\n%s", diff)
+	}
+	reasons := make(map[string]schema.LeftOut)
+	for _, l := range tab.LeftOut() {
+		reasons[string(l.Method.Name())] = l
+	}
+	if l := reasons["UnaryCall"]; l.Flag != "--expose grpc.testing.TestService/UnaryCall" || l.Upstream != "foreign" {
+		t.Errorf("left out: %+v", l)
+	}
+	if l := reasons["FullDuplexCall"]; l.Flag != "" || !strings.Contains(l.Reason, "client-streaming") {
+		t.Errorf("left out: %+v", l)
+	}
+}
+
+// TestReflectionAndDescriptorSetAgree reads one schema in both ways.
+func TestReflectionAndDescriptorSetAgree(t *testing.T) {
+	conn := serve(t, func(s *grpc.Server) {
+		healthpb.RegisterHealthServer(s, health.NewServer())
+		reflection.Register(s)
+	})
+	byReflection, err := schema.Reflect(t.Context(), conn, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd := &descriptorpb.FileDescriptorProto{}
+	byReflection.Files.RangeFilesByPackage("grpc.health.v1", func(f protoreflect.FileDescriptor) bool {
+		fd = protodesc.ToFileDescriptorProto(f)
+		return true
+	})
+	raw, err := proto.Marshal(&descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{fd}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bySet, err := schema.FromDescriptorSet(raw, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if byReflection.Fingerprint != bySet.Fingerprint {
+		t.Error("two fingerprints of one schema")
+	}
+}
+
+func TestNoReflection(t *testing.T) {
+	_, err := schema.Reflect(t.Context(), serve(t, foreign), "x")
+	if !errors.Is(err, schema.ErrNoReflection) {
+		t.Errorf("error %v, want ErrNoReflection", err)
+	}
+	wantError(t, err, "--descriptor-set")
+}
+
+func TestUnreachableBackendKeepsItsStatus(t *testing.T) {
+	conn := serve(t, foreign)
+	_ = conn.Close()
+	if _, err := schema.Reflect(t.Context(), conn, "x"); status.Code(err) != codes.Canceled {
+		t.Errorf("error %v, want the status of a closed connection", err)
+	}
+	refused, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return nil, errors.New("refused") }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = refused.Close() }()
+	if _, err := schema.Reflect(t.Context(), refused, "x"); status.Code(err) != codes.Unavailable || errors.Is(err, schema.ErrNoReflection) {
+		t.Errorf("error %v, want UNAVAILABLE", err)
+	}
+}
+
+// scripted is a reflection server that answers as told.
+type scripted struct {
+	reflectionv1.UnimplementedServerReflectionServer
+	answer func(*reflectionv1.ServerReflectionRequest) (*reflectionv1.ServerReflectionResponse, error)
+}
+
+func (s scripted) ServerReflectionInfo(stream reflectionv1.ServerReflection_ServerReflectionInfoServer) error {
+	for {
+		req, err := stream.Recv()
+		if err != nil {
+			return nil
+		}
+		resp, err := s.answer(req)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := stream.Send(resp); err != nil {
+			return err
+		}
+	}
+}
+
+func reflectScripted(t *testing.T, answer func(*reflectionv1.ServerReflectionRequest) (*reflectionv1.ServerReflectionResponse, error)) (*schema.Schema, error) {
+	t.Helper()
+	conn := serve(t, func(s *grpc.Server) { reflectionv1.RegisterServerReflectionServer(s, scripted{answer: answer}) })
+	return schema.Reflect(t.Context(), conn, "scripted")
+}
+
+func listing(names ...string) *reflectionv1.ServerReflectionResponse {
+	list := &reflectionv1.ListServiceResponse{}
+	for _, name := range names {
+		list.Service = append(list.Service, &reflectionv1.ServiceResponse{Name: name})
+	}
+	return &reflectionv1.ServerReflectionResponse{MessageResponse: &reflectionv1.ServerReflectionResponse_ListServicesResponse{ListServicesResponse: list}}
+}
+
+func files(raw ...[]byte) *reflectionv1.ServerReflectionResponse {
+	return &reflectionv1.ServerReflectionResponse{MessageResponse: &reflectionv1.ServerReflectionResponse_FileDescriptorResponse{
+		FileDescriptorResponse: &reflectionv1.FileDescriptorResponse{FileDescriptorProto: raw},
+	}}
+}
+
+func notFound() *reflectionv1.ServerReflectionResponse {
+	return &reflectionv1.ServerReflectionResponse{MessageResponse: &reflectionv1.ServerReflectionResponse_ErrorResponse{
+		ErrorResponse: &reflectionv1.ErrorResponse{ErrorCode: int32(codes.NotFound), ErrorMessage: "no such thing"},
+	}}
+}
+
+// library answers from the files of a descriptor set, one at a time, as servers do that do not send imports along.
+func library(t *testing.T, list []string, data []byte) func(*reflectionv1.ServerReflectionRequest) (*reflectionv1.ServerReflectionResponse, error) {
+	t.Helper()
+	fds := &descriptorpb.FileDescriptorSet{}
+	if err := proto.Unmarshal(data, fds); err != nil {
+		t.Fatal(err)
+	}
+	return func(req *reflectionv1.ServerReflectionRequest) (*reflectionv1.ServerReflectionResponse, error) {
+		if req.GetListServices() != "" {
+			return listing(list...), nil
+		}
+		for _, fd := range fds.GetFile() {
+			found := fd.GetName() == req.GetFileByFilename()
+			for _, service := range fd.GetService() {
+				found = found || fd.GetPackage()+"."+service.GetName() == req.GetFileContainingSymbol()
+			}
+			if found {
+				raw, err := proto.Marshal(fd)
+				return files(raw), err
+			}
+		}
+		return notFound(), nil
+	}
+}
+
+func TestReflectFetchesImports(t *testing.T) {
+	data := set(t,
+		`name: "a.proto" package: "a" syntax: "proto3" dependency: "b.proto" dependency: "google/protobuf/any.proto" service { name: "S" method { name: "M" input_type: ".b.M" output_type: ".b.M" } }`,
+		`name: "b.proto" package: "b" syntax: "proto3" dependency: "c.proto" message_type { name: "M" field { name: "c" number: 1 type: TYPE_MESSAGE type_name: ".c.M" label: LABEL_OPTIONAL } }`,
+		`name: "c.proto" package: "c" syntax: "proto3" message_type { name: "M" }`,
+	)
+	s, err := reflectScripted(t, library(t, []string{"a.S", "a.Gone", "grpc.reflection.v1.ServerReflection"}, data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]protoreflect.FullName{"a.S"}, s.Services); diff != "" {
+		t.Errorf("services (-want +got):\n%s", diff)
+	}
+	tab := table(t, schema.Options{Expose: []string{"*"}}, s)
+	if w := tab.Warnings(); len(w) != 1 || !strings.Contains(w[0], `upstream "scripted": service a.Gone is left out`) {
+		t.Errorf("warnings %q", w)
+	}
+}
+
+func TestBrokenReflection(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer func(*reflectionv1.ServerReflectionRequest) (*reflectionv1.ServerReflectionResponse, error)
+		want   []string
+	}{
+		"missing import": {
+			library(t, []string{"a.S"}, set(t, `name: "a.proto" package: "a" dependency: "b.proto" service { name: "S" }`)),
+			[]string{`file "a.proto" imports "b.proto"`, "--descriptor-set"},
+		},
+		"only services that it does not describe": {
+			library(t, []string{"a.S"}, nil), []string{"describes none of them"},
+		},
+		"invalid file": {
+			library(t, []string{"a.S"}, set(t, `name: "a.proto" package: "a" service { name: "S" method { name: "M" input_type: ".no.Such" output_type: ".no.Such" } }`)),
+			[]string{`file "a.proto" is not valid`},
+		},
+		"garbage": {
+			func(req *reflectionv1.ServerReflectionRequest) (*reflectionv1.ServerReflectionResponse, error) {
+				if req.GetListServices() != "" {
+					return listing("a.S"), nil
+				}
+				return files([]byte{0xff, 1, 2}), nil
+			},
+			[]string{"a file descriptor that cannot be read"},
+		},
+		"no list": {
+			func(*reflectionv1.ServerReflectionRequest) (*reflectionv1.ServerReflectionResponse, error) {
+				return notFound(), nil
+			},
+			[]string{"does not list its services", "no such thing", "NotFound"},
+		},
+		"something else": {
+			func(*reflectionv1.ServerReflectionRequest) (*reflectionv1.ServerReflectionResponse, error) {
+				return files(), nil
+			},
+			[]string{"with something else"},
+		},
+		"early end": {
+			func(*reflectionv1.ServerReflectionRequest) (*reflectionv1.ServerReflectionResponse, error) {
+				return nil, io.EOF
+			},
+			[]string{"ended before it had answered"},
+		},
+		"too many services": {
+			func(*reflectionv1.ServerReflectionRequest) (*reflectionv1.ServerReflectionResponse, error) {
+				return listing(make([]string, 10_001)...), nil
+			},
+			[]string{"lists 10001 services"},
+		},
+		"an endless chain of imports": {
+			func() func(*reflectionv1.ServerReflectionRequest) (*reflectionv1.ServerReflectionResponse, error) {
+				big := strings.Repeat("x", 3<<20)
+				return func(req *reflectionv1.ServerReflectionRequest) (*reflectionv1.ServerReflectionResponse, error) {
+					if req.GetListServices() != "" {
+						return listing("a.S"), nil
+					}
+					name := req.GetFileByFilename()
+					raw, err := proto.Marshal(&descriptorpb.FileDescriptorProto{
+						Name: &name, Dependency: []string{name + "x"}, SourceCodeInfo: &descriptorpb.SourceCodeInfo{
+							Location: []*descriptorpb.SourceCodeInfo_Location{{LeadingComments: &big}},
+						},
+					})
+					if name == "" {
+						raw, err = proto.Marshal(&descriptorpb.FileDescriptorProto{Name: new("a"), Dependency: []string{"x"}})
+					}
+					return files(raw), err
+				}
+			}(),
+			[]string{"over 64 MiB or 10000 files"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := reflectScripted(t, tt.answer)
+			wantError(t, err, tt.want...)
+			if status.Code(err) != codes.Unknown {
+				t.Errorf("broken descriptors look like a failed call: %v", err)
+			}
+		})
+	}
+}
+
+func TestReflectFailsAsTheCallDoes(t *testing.T) {
+	_, err := reflectScripted(t, func(*reflectionv1.ServerReflectionRequest) (*reflectionv1.ServerReflectionResponse, error) {
+		return nil, status.Error(codes.PermissionDenied, "not you")
+	})
+	if status.Code(err) != codes.PermissionDenied {
+		t.Errorf("error %v, want PERMISSION_DENIED", err)
+	}
+}
+
+func TestReflectEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		conn := serve(t, func(s *grpc.Server) {
+			reflectionv1.RegisterServerReflectionServer(s, scripted{answer: func(*reflectionv1.ServerReflectionRequest) (*reflectionv1.ServerReflectionResponse, error) {
+				<-hang
+				return nil, io.EOF
+			}})
+		})
+		defer close(hang)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := schema.Reflect(ctx, conn, "x"); status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("error %v, want DEADLINE_EXCEEDED", err)
+		}
+	})
+}
