@@ -13,6 +13,7 @@ import (
 	"strings"
 	"unicode"
 
+	_ "google.golang.org/grpc" // registers the resolvers that a target is checked against
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/protobuf/proto"
