@@ -52,24 +52,23 @@ func (d document) members(text []byte) []member {
 	for dec.More() {
 		var m member
 		if text[0] == '{' {
-			m.name = next(dec, text)
+			before := int(dec.InputOffset())
+			if _, err := dec.Token(); err != nil {
+				return list
+			}
+			// In front of the name there is nothing but white space and a comma.
+			m.name = text[before:dec.InputOffset()]
+			m.name = m.name[max(0, bytes.IndexByte(m.name, '"')):]
 		}
-		if m.value = next(dec, text); m.value == nil {
+		var raw json.RawMessage
+		if err := dec.Decode(&raw); err != nil {
 			return list
 		}
+		end := int(dec.InputOffset())
+		m.value = text[end-len(raw) : end]
 		list = append(list, m)
 	}
 	return list
-}
-
-// next is the next value that dec reads, as a part of text; nil where there is none.
-func next(dec *json.Decoder, text []byte) []byte {
-	var raw json.RawMessage
-	if err := dec.Decode(&raw); err != nil {
-		return nil
-	}
-	end := int(dec.InputOffset())
-	return text[end-len(raw) : end]
 }
 
 // message explains what is wrong with a message's JSON. path is where the message is, "" for the whole body.
