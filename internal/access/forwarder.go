@@ -21,9 +21,6 @@ const (
 	maxForwardedBytes  = 7 << 10
 )
 
-// DefaultForward is what is forwarded where the config does not say.
-var DefaultForward = []string{"authorization", "accept-language", "traceparent", "tracestate", "x-request-id"}
-
 // Forwarder turns request headers into metadata. Only listed headers pass. It is immutable.
 type Forwarder struct {
 	// Header's own spelling of the names, and metadata's.

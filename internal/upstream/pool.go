@@ -50,6 +50,8 @@ type slot struct {
 	given, open int
 	// The most streams it has been seen to take. 0: not known, so far every call found room.
 	limit int
+	// lost is set when a connection has ended, until the next one begins.
+	lost bool
 }
 
 // start opens the first connection.
@@ -121,12 +123,21 @@ func (p *pool) ready() <-chan struct{} {
 	return p.becameReady
 }
 
-// connected notes a new transport: the peer may be another, with another limit.
+// connected notes a new transport. Where it follows a lost one the peer may be another, with another limit.
 func (p *pool) connected(s *slot) {
 	p.mu.Lock()
-	s.limit = 0
+	if s.lost {
+		s.lost, s.limit = false, 0
+	}
 	p.mu.Unlock()
 	p.u.noteChange()
+}
+
+// disconnected notes the end of a transport.
+func (p *pool) disconnected(s *slot) {
+	p.mu.Lock()
+	s.lost = true
+	p.mu.Unlock()
 }
 
 // lease is one call's place in the pool, from its choice of a slot to its end.

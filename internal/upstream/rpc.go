@@ -93,10 +93,14 @@ func (events) HandleRPC(ctx context.Context, e stats.RPCStats) {
 // TagConn does nothing.
 func (events) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
 
-// HandleConn notes new connections. ConnBegin comes before the HTTP/2 handshake, so before the connection's first call.
+// HandleConn notes the beginnings and ends of connections. ConnBegin comes before the HTTP/2 handshake, so before the
+// connection's first call.
 func (e events) HandleConn(_ context.Context, s stats.ConnStats) {
-	if _, ok := s.(*stats.ConnBegin); ok {
+	switch s.(type) {
+	case *stats.ConnBegin:
 		e.pool.connected(e.slot)
+	case *stats.ConnEnd:
+		e.pool.disconnected(e.slot)
 	}
 }
 
@@ -223,12 +227,12 @@ func (s *rpc) tooLarge(st *status.Status, limit int) bool {
 	if st.Code() != codes.ResourceExhausted || !s.record.headers.Load() {
 		return false
 	}
-	var size, max int
+	var size, told int
 	for _, format := range []string{
 		"grpc: received message larger than max (%d vs. %d)",
 		"grpc: message after decompression larger than max (%d vs. %d)",
 	} {
-		if n, _ := fmt.Sscanf(st.Message(), format, &size, &max); n == 2 && max == limit {
+		if n, _ := fmt.Sscanf(st.Message(), format, &size, &told); n == 2 && told == limit {
 			return true
 		}
 	}
