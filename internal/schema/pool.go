@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
-	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 
@@ -27,7 +26,7 @@ import (
 	_ "google.golang.org/protobuf/types/known/typepb"
 	_ "google.golang.org/protobuf/types/known/wrapperspb"
 
-	_ "github.com/grpc-sse/grpc-sse/gen/grpcsse/v1"
+	_ "github.com/grpc-sse/grpc-sse/gen/grpcsse/v1" // the option's file may be filled in, too
 )
 
 // pool collects file descriptors by path until all imports are there.
@@ -169,23 +168,9 @@ var wellKnown = []string{
 func addWellKnown(files *protoregistry.Files) {
 	for _, path := range wellKnown {
 		fd, err := protoregistry.GlobalFiles.FindFileByPath(path)
-		if err != nil || present(files, fd) {
-			continue
-		}
-		// Every name was looked up before, so a conflict cannot happen; and without the file only an Any is the worse.
-		_ = files.RegisterFile(fd)
-	}
-}
-
-// present says whether files has the file, or any message of it.
-func present(files *protoregistry.Files, fd protoreflect.FileDescriptor) bool {
-	if _, err := files.FindFileByPath(fd.Path()); err == nil {
-		return true
-	}
-	for i := range fd.Messages().Len() {
-		if _, err := files.FindDescriptorByName(fd.Messages().Get(i).FullName()); err == nil {
-			return true
+		if err == nil {
+			// What conflicts with a path or name of the backend's is refused whole, as it should be.
+			_ = files.RegisterFile(fd)
 		}
 	}
-	return false
 }

@@ -21,7 +21,7 @@ import (
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/reflection"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
-	alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha" //nolint:staticcheck // old servers offer nothing else
+	alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
@@ -96,7 +96,7 @@ func onlyAlpha(s, other *grpc.Server) {
 			ServerStreams: true,
 			ClientStreams: true,
 			Handler: func(_ any, stream grpc.ServerStream) error {
-				return server.ServerReflectionInfo(&grpc.GenericServerStream[alpha.ServerReflectionRequest, alpha.ServerReflectionResponse]{ServerStream: stream})
+				return server.ServerReflectionInfo(&grpc.GenericServerStream[alpha.ServerReflectionRequest, alpha.ServerReflectionResponse]{ServerStream: stream}) //nolint:staticcheck // the deprecated service is what is tested
 			},
 		}},
 	}, struct{}{})
@@ -193,13 +193,17 @@ func TestUnreachableBackendKeepsItsStatus(t *testing.T) {
 type scripted struct {
 	reflectionv1.UnimplementedServerReflectionServer
 	answer func(*reflectionv1.ServerReflectionRequest) (*reflectionv1.ServerReflectionResponse, error)
+	ended  chan<- struct{} // may be nil
 }
 
 func (s scripted) ServerReflectionInfo(stream reflectionv1.ServerReflection_ServerReflectionInfoServer) error {
+	if s.ended != nil {
+		defer func() { s.ended <- struct{}{} }()
+	}
 	for {
 		req, err := stream.Recv()
 		if err != nil {
-			return nil
+			return err
 		}
 		resp, err := s.answer(req)
 		if errors.Is(err, io.EOF) {
@@ -281,6 +285,39 @@ func TestReflectFetchesImports(t *testing.T) {
 	tab := table(t, schema.Options{Expose: []string{"*"}}, s)
 	if w := tab.Warnings(); len(w) != 1 || !strings.Contains(w[0], `upstream "scripted": service a.Gone is left out`) {
 		t.Errorf("warnings %q", w)
+	}
+}
+
+func TestOneQuestionForEachFile(t *testing.T) {
+	answer := library(t, []string{"a.S", "a.T"}, set(t, `name: "a.proto" package: "a" service { name: "S" } service { name: "T" }`))
+	var asked []string
+	_, err := reflectScripted(t, func(req *reflectionv1.ServerReflectionRequest) (*reflectionv1.ServerReflectionResponse, error) {
+		asked = append(asked, req.GetFileContainingSymbol())
+		return answer(req)
+	})
+	if diff := cmp.Diff([]string{"", "a.S"}, asked); diff != "" || err != nil {
+		t.Errorf("questions (-want +got):\n%s\nerror %v", diff, err)
+	}
+}
+
+// A call left open would cost the backend a goroutine for as long as the connection lives.
+func TestReflectEndsItsCall(t *testing.T) {
+	ended := make(chan struct{}, 1) // the handler's end must not wait for a test that has failed
+	conn := serve(t, func(s *grpc.Server) {
+		reflectionv1.RegisterServerReflectionServer(s, scripted{
+			answer: func(*reflectionv1.ServerReflectionRequest) (*reflectionv1.ServerReflectionResponse, error) {
+				return listing(), nil
+			},
+			ended: ended,
+		})
+	})
+	if _, err := schema.Reflect(t.Context(), conn, "x"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("the call goes on after Reflect has returned")
 	}
 }
 

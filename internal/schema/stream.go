@@ -144,6 +144,8 @@ func newStream(o *grpcssev1.Stream, output protoreflect.MessageDescriptor) (Stre
 		s.OnLost = Restart
 	case grpcssev1.OnLost_END:
 		s.OnLost = End
+	case grpcssev1.OnLost_ON_LOST_UNSPECIFIED:
+		s.OnLost = Unspecified
 	}
 	event, warnings, err := newEventType(o.GetEvent(), output)
 	s.Event = event

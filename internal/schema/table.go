@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
@@ -129,6 +128,7 @@ type tableBuilder struct {
 	schemas []*Schema
 	expose  []*exposure
 	rules   map[protoreflect.FullName]*rule
+	inOrder []*rule // the rules as the config has them
 	table   *Table
 	routes  map[string]Route // by verb and template key
 	errs    []error
@@ -191,7 +191,9 @@ func (b *tableBuilder) readRules() {
 				continue
 			}
 		}
-		b.rules[s.name()] = &rule{selector: s, where: where, http: r.GetHttp(), stream: r.GetStream()}
+		read := &rule{selector: s, where: where, http: r.GetHttp(), stream: r.GetStream()}
+		b.rules[s.name()] = read
+		b.inOrder = append(b.inOrder, read)
 	}
 }
 
@@ -352,7 +354,7 @@ func (b *tableBuilder) checkUnused() {
 			report(fmt.Sprintf("expose %q", e.text), e.selector)
 		}
 	}
-	for _, r := range slices.SortedFunc(maps.Values(b.rules), func(x, y *rule) int { return cmp.Compare(x.where, y.where) }) {
+	for _, r := range b.inOrder {
 		if !r.used {
 			report(r.where, r.selector)
 		}
@@ -367,7 +369,7 @@ func (b *tableBuilder) sort() {
 	slices.SortStableFunc(b.table.leftOut, func(x, y LeftOut) int { return cmp.Compare(x.Method, y.Method) })
 	slices.SortFunc(b.table.routes, func(x, y Route) int {
 		return cmp.Or(
-			compareSpecificity(x.Binding.parsed, y.Binding.parsed),
+			compareSpecificity(&x.Binding.parsed, &y.Binding.parsed),
 			cmp.Compare(x.Binding.Template, y.Binding.Template),
 			cmp.Compare(x.Binding.Verb, y.Binding.Verb))
 	})

@@ -195,7 +195,7 @@ func isIdentifier(name string) bool {
 
 // key is equal for two templates exactly when they match the same paths: it is the template without its variables.
 // `/a:v` and `/{x=a:v}` have one key too.
-func (t template) key() string {
+func (t *template) key() string {
 	var b strings.Builder
 	for _, s := range t.segments {
 		b.WriteByte('/')
@@ -217,7 +217,7 @@ func (t template) key() string {
 // compareSpecificity orders a before b (negative) when a is less specific: segment by segment ** < end < * < literal,
 // then by the verb's length (`:a:b` is more specific than `:b`, any verb more than none). If every path of one
 // template is matched by another, the first is the more specific; a template never hides another.
-func compareSpecificity(a, b template) int {
+func compareSpecificity(a, b *template) int {
 	for i := range max(len(a.segments), len(b.segments)) {
 		if c := cmp.Compare(a.kindAt(i), b.kindAt(i)); c != 0 {
 			return c
@@ -226,7 +226,7 @@ func compareSpecificity(a, b template) int {
 	return cmp.Compare(len(a.verb), len(b.verb))
 }
 
-func (t template) kindAt(i int) segmentKind {
+func (t *template) kindAt(i int) segmentKind {
 	if i < len(t.segments) {
 		return t.segments[i].kind
 	}
