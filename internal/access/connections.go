@@ -14,9 +14,14 @@ func NewConnLimiter(limit int) *ConnLimiter { return &ConnLimiter{max: int64(lim
 // Acquire takes a place and returns how to give it back (more than once does nothing), or false when all are taken. It
 // never waits.
 func (l *ConnLimiter) Acquire() (release func(), ok bool) {
-	if n := l.open.Add(1); l.max > 0 && n > l.max {
-		l.open.Add(-1)
-		return nil, false
+	for {
+		n := l.open.Load()
+		if l.max > 0 && n >= l.max {
+			return nil, false
+		}
+		if l.open.CompareAndSwap(n, n+1) {
+			break
+		}
 	}
 	var released atomic.Bool
 	return func() {
