@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -99,8 +100,7 @@ func (w *webkit) startDisplay() (display string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer read.Close()
-	defer write.Close()
+	defer func() { _, _ = read.Close(), write.Close() }()
 	xvfb := exec.Command("Xvfb", "-displayfd", "3", "-nolisten", "tcp", "-screen", "0", "1280x1024x24") //nolint:noctx // lives as long as the Set
 	xvfb.ExtraFiles = []*os.File{write}
 	xvfb.Stderr = w.stderr
@@ -199,9 +199,9 @@ func (w *webkit) close() error {
 		errs = append(errs, w.command(ctx, http.MethodDelete, w.url, nil, nil))
 	}
 	w.client.CloseIdleConnections()
-	for i := len(w.processes) - 1; i >= 0; i-- {
-		errs = append(errs, w.processes[i].Process.Kill())
-		_ = w.processes[i].Wait() // "killed", as asked
+	for _, process := range slices.Backward(w.processes) {
+		errs = append(errs, process.Process.Kill())
+		_ = process.Wait() // "killed", as asked
 	}
 	return errors.Join(errs...)
 }

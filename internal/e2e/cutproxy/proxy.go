@@ -6,6 +6,7 @@
 package cutproxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -69,7 +70,7 @@ func Start(t testing.TB, o Options) *Proxy {
 	}
 	o.Hosts = max(o.Hosts, 1)
 	p := &Proxy{options: o, open: map[net.Conn]bool{}}
-	if err := p.listen(t); err != nil {
+	if err := p.listen(t.Context()); err != nil {
 		t.Fatalf("cutproxy: %v", err)
 	}
 	for _, l := range p.listeners {
@@ -80,13 +81,13 @@ func Start(t testing.TB, o Options) *Proxy {
 }
 
 // listen takes a free port that is free on every host.
-func (p *Proxy) listen(t testing.TB) error {
+func (p *Proxy) listen(ctx context.Context) error {
 	var config net.ListenConfig
 	var last error
 	for range 20 {
 		port := "0"
 		for n := range p.options.Hosts {
-			l, err := config.Listen(t.Context(), "tcp4", net.JoinHostPort(host(n), port))
+			l, err := config.Listen(ctx, "tcp4", net.JoinHostPort(host(n), port))
 			if err != nil {
 				last = err
 				break
