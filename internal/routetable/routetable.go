@@ -70,24 +70,33 @@ func (p *printer) method(m *schema.Method) {
 	}
 	p.line("")
 	p.line("  %s  (%s)", strings.TrimPrefix(m.Path, "/"), kind)
-	p.paths(m.Bindings)
+	column := p.paths(m.Bindings)
 	if m.ClientStreaming {
 		p.line("    answers 501: a browser cannot send a stream")
 		return
 	}
 	if m.ServerStreaming {
-		p.words("    events  ", m.EventTypes())
+		p.words(fmt.Sprintf("    %-*s  ", column, "events"), eventTypes(m))
 	}
 	if b := sample(m); b != nil {
 		p.command(command(m, b, p.base))
 	}
 }
 
-// paths writes a line for each path, with all verbs that it has.
-func (p *printer) paths(bindings []*schema.Binding) {
+// eventTypes are the types that are known, or where they come from.
+func eventTypes(m *schema.Method) []string {
+	types := m.EventTypes()
+	if len(types) == 0 && m.Stream.Event.Field != nil {
+		return []string{fmt.Sprintf("the value of the field %q", m.Stream.Event.Field.Name())}
+	}
+	return types
+}
+
+// paths writes a line for each path, with all verbs that it has, and returns how wide the column of the verbs is.
+func (p *printer) paths(bindings []*schema.Binding) int {
 	verbs := map[string]string{}
 	var templates []string
-	widest := 0
+	column := len("events")
 	for _, b := range bindings {
 		if verbs[b.Template] == "" {
 			templates = append(templates, b.Template)
@@ -95,11 +104,12 @@ func (p *printer) paths(bindings []*schema.Binding) {
 		} else {
 			verbs[b.Template] += "|" + b.Verb
 		}
-		widest = max(widest, len(verbs[b.Template]))
+		column = max(column, len(verbs[b.Template]))
 	}
 	for _, template := range templates {
-		p.line("    %-*s  %s", max(widest, len("events")), verbs[template], template)
+		p.line("    %-*s  %s", column, verbs[template], template)
 	}
+	return column
 }
 
 // words writes a list, broken into lines of the width.
