@@ -26,7 +26,7 @@ let view;
 const showNumbers = oncePerFrame(() => showCheck(check, run));
 
 const STATES = {
-  connecting: 'Connecting', live: 'Live', reconnecting: 'Reconnecting', ended: 'Ended', refused: 'Refused',
+  connecting: 'Connecting', live: 'Live', reconnecting: 'Reconnecting', ending: 'Ending', ended: 'Ended', refused: 'Refused',
 };
 
 function choose(name) {
@@ -84,7 +84,7 @@ function leave() {
 }
 
 function onEvent(type, data) {
-  check.add(data.sequence, run.connections);
+  check.add(data.sequence, run.connections, run.catchingUp);
   view.event(type, data);
   showNumbers();
 }
@@ -105,7 +105,7 @@ function onControl(type, data) {
 }
 
 function onState() {
-  pill(run.state);
+  pill(run.state === 'reconnecting' && run.status ? 'ending' : run.state);
   const live = run.state === 'live';
   byId('cut').disabled = !live || run.status !== undefined;
   byId('stop').disabled = !run.going || run.status !== undefined;

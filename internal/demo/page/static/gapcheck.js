@@ -12,7 +12,7 @@ export class GapCheck {
   twice = 0;
   /** How often the bridge said that what follows does not continue what came before. */
   resets = 0;
-  /** The newest results, oldest first: {sequence, connection, kind}, kind 'ok', 'missing', 'twice' or 'reset'. */
+  /** The newest results, oldest first: {sequence, connection, kind}, kind 'ok', 'waited', 'missing', 'twice' or 'reset'. */
   tape = [];
   /** The first and the last number since the last reset; 0 for none. */
   first = 0;
@@ -20,8 +20,11 @@ export class GapCheck {
 
   #expected = 1;
 
-  /** Takes the number of the next event, and the connection that brought it, counted from 1. */
-  add(sequence, connection) {
+  /**
+   * Takes the number of the next event, the connection that brought it, counted from 1, and whether it had been waiting
+   * for this connection.
+   */
+  add(sequence, connection, waited = false) {
     if (this.#expected === undefined) this.#expected = sequence;
     if (sequence < this.#expected) {
       if (this.missing.delete(sequence)) {
@@ -41,7 +44,7 @@ export class GapCheck {
     this.first ||= sequence;
     this.last = sequence;
     this.#expected = sequence + 1;
-    this.#keep({ sequence, connection, kind: 'ok' });
+    this.#keep({ sequence, connection, kind: waited ? 'waited' : 'ok' });
   }
 
   /** The bridge said that the next number may be any. */

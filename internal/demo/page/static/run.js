@@ -12,6 +12,8 @@ export class Run {
   lastId = '';
   /** Responses that brought their first frame. */
   connections = 0;
+  /** When the first frame of the newest response came: milliseconds since the page was loaded. */
+  openedAt = 0;
   /** What stream.end said: a google.rpc.Status; undefined while the call goes on. */
   status = undefined;
 
@@ -44,6 +46,11 @@ export class Run {
     return this.state !== 'ended' && this.state !== 'refused';
   }
 
+  /** Whether what comes now had been waiting: it comes right behind the first frame of a response that is not the first. */
+  get catchingUp() {
+    return this.connections > 1 && performance.now() - this.openedAt < 100;
+  }
+
   /** Gives the connection up. The call goes on for a while: that is what #cancel is for. */
   close() {
     this.#source.close();
@@ -65,7 +72,10 @@ export class Run {
     // WebKit can put lines left over from a connection that was cut in front of a response's first frame. The frame's own
     // data is always one line, and so it is the last one.
     const data = JSON.parse(event.data.split('\n').at(-1));
-    if (type === 'stream.open') this.connections++;
+    if (type === 'stream.open') {
+      this.connections++;
+      this.openedAt = performance.now();
+    }
     if (type === 'stream.end') this.status = data;
     this.#on.control(type, data);
   }

@@ -53,9 +53,9 @@ function card(connection, number, hue) {
 }
 
 function received(connection) {
-  const range = connection.first === connection.last ? `event ${connection.first}` : `events ${connection.first} to ${connection.last}`;
+  const range = connection.first === connection.last ? connection.first : `${connection.first} to ${connection.last}`;
   const waiting = connection.waiting > 0 ? `; ${connection.waiting} of them had been waiting and came at once` : '';
-  return `${plural(connection.events, 'event')}: ${range}${waiting}`.replace(/^1 event: event/, 'Event');
+  return `${plural(connection.events, 'event')}: ${range}${waiting}`;
 }
 
 function ending(connection) {

@@ -48,7 +48,6 @@ export const chat = {
           case 'failed':
             done(`Failed after ${plural(data.failed.completionTokens ?? 0, 'token')}: ${data.failed.reason}`, true);
         }
-        answer.scrollIntoView({ block: 'nearest' });
       },
       reset() {
         text.replaceChildren();
