@@ -2,6 +2,7 @@ package transcode_test
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -61,4 +62,19 @@ func BenchmarkBind(b *testing.B) {
 			}
 		}
 	})
+}
+
+// A request full of unknown parameters must not cost much more than a good one.
+func BenchmarkBindRefuses(b *testing.B) {
+	bd := binder(b, descriptor(&proto3pb.TestAllTypes{}), schema.Binding{})
+	q := url.Values{}
+	for i := range 1000 {
+		q.Set(strings.Repeat("no such name ", 4)+strconv.Itoa(i), "x")
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := bd.Bind(nil, q, nil); err == nil {
+			b.Fatal("accepted")
+		}
+	}
 }

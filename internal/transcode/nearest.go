@@ -16,18 +16,22 @@ func nearest(name string, candidates []string) string {
 	if len(name) > maxCompared {
 		return ""
 	}
-	best, least := "", 0
+	best, least := "", 2*maxCompared+2
 	folded := fold(name)
 	for _, c := range candidates {
 		if len(c) > maxCompared {
 			continue
 		}
-		// A candidate in name's own spelling wins over its other forms.
-		d := 2 * distance(folded, fold(c))
+		other := fold(c)
+		if 2*max(len(other)-len(folded), len(folded)-len(other)) >= least {
+			continue // at least that many have to be added or taken out
+		}
+		// A candidate in name's own spelling wins over its other form.
+		d := 2 * distance(folded, other, least/2)
 		if strings.Contains(c, "_") != strings.Contains(name, "_") {
 			d++
 		}
-		if best == "" || d < least {
+		if d < least {
 			best, least = c, d
 		}
 	}
@@ -37,36 +41,55 @@ func nearest(name string, candidates []string) string {
 // isClose reports whether one name may well be a misspelling of the other.
 func isClose(a, b string) bool {
 	a, b = fold(a), fold(b)
-	return distance(a, b) <= max(1, min(len(a), len(b))/3)
+	limit := max(1, min(len(a), len(b))/3)
+	return distance(a, b, limit) <= limit
 }
 
+// fold takes case and separators out of a name.
 func fold(s string) string {
-	return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(s))
+	folded := make([]byte, 0, len(s))
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '_' || c == '-':
+		case 'A' <= c && c <= 'Z':
+			folded = append(folded, c+'a'-'A')
+		default:
+			folded = append(folded, c)
+		}
+	}
+	return string(folded)
 }
 
-// distance is how many characters have to be added, taken out, replaced or swapped with their neighbour to make one
-// string of the other.
-func distance(a, b string) int {
-	as, bs := []rune(a), []rune(b)
-	before, last, row := make([]int, len(bs)+1), make([]int, len(bs)+1), make([]int, len(bs)+1)
-	for j := range row {
+// distance is how many bytes have to be added, taken out, replaced or swapped with their neighbour to make one string of
+// the other. Where that is more than limit, the result is only some number above limit. Neither is longer than
+// maxCompared. Names in schemas are ASCII.
+func distance(a, b string, limit int) int {
+	var rows [3][maxCompared + 1]int
+	before, last, row := rows[0][:], rows[1][:], rows[2][:]
+	for j := range len(b) + 1 {
 		row[j] = j
 	}
-	for i := 1; i <= len(as); i++ {
+	for i := 1; i <= len(a); i++ {
 		before, last, row = last, row, before
 		row[0] = i
-		for j := 1; j <= len(bs); j++ {
+		least := i
+		for j := 1; j <= len(b); j++ {
 			cost := 1
-			if as[i-1] == bs[j-1] {
+			if a[i-1] == b[j-1] {
 				cost = 0
 			}
 			row[j] = min(row[j-1]+1, last[j]+1, last[j-1]+cost)
-			if i > 1 && j > 1 && as[i-1] == bs[j-2] && as[i-2] == bs[j-1] {
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
 				row[j] = min(row[j], before[j-2]+1)
 			}
+			least = min(least, row[j])
+		}
+		// A swap may still reach back over one row, and then costs one more.
+		if least > limit+1 {
+			return least
 		}
 	}
-	return row[len(bs)]
+	return row[len(b)]
 }
 
 // fieldNames are the names under which the fields of md can be given: both of each field, where they differ.
