@@ -1,8 +1,6 @@
 package sse_test
 
-import (
-	"strings"
-)
+import "strings"
 
 // standardStream is what the HTML standard makes of a whole stream (section 9.2.6, "Interpreting an event stream").
 type standardStream struct {
@@ -55,12 +53,9 @@ func interpret(stream []byte) standardStream {
 			out.Comments++
 			continue
 		}
-		field, value := text, ""
-		if colon := strings.IndexByte(text, ':'); colon >= 0 {
-			field, value = text[:colon], text[colon+1:]
-			if value != "" && value[0] == ' ' {
-				value = value[1:]
-			}
+		field, value, _ := strings.Cut(text, ":")
+		if value != "" && value[0] == ' ' {
+			value = value[1:]
 		}
 		if field == "event" {
 			eventType = value

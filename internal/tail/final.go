@@ -40,14 +40,14 @@ func finalResponse(resp *http.Response) error {
 		fmt.Fprintf(&text, " (to be asked again after %s)", clean(after))
 	}
 	// What cannot be read of the body is not shown; the status stands for itself.
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBodyBytes)) //nolint:errcheck // see above
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBodyBytes))
 	text.WriteString(describeBody(contentType, body))
 	return final(ExitStatus, "%s", text.String())
 }
 
 // describeBody is what follows the status line: ": what went wrong", or indented lines, or nothing.
 func describeBody(contentType string, body []byte) string {
-	mediaType, _, _ := mime.ParseMediaType(contentType) //nolint:errcheck // broken: shown as text
+	mediaType, _, _ := mime.ParseMediaType(contentType) // a broken one is no problem document
 	if mediaType == "application/problem+json" {
 		var p problem
 		if json.Unmarshal(body, &p) == nil {

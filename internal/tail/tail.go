@@ -104,11 +104,18 @@ func Run(ctx context.Context, o Options) (ExitCode, error) {
 	if f, ok := errors.AsType[*finalError](err); ok {
 		return f.exit, f.err
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errStopped):
+		s.out.note("-- stopped%s", s.howToGoOn())
+		return ExitOK, nil
+	case err != nil:
 		return ExitError, err
 	}
 	return ExitOK, nil
 }
+
+// errStopped is what ends a session whose context has ended.
+var errStopped = errors.New("stopped")
 
 // session is one Run.
 type session struct {
@@ -134,7 +141,7 @@ func final(exit ExitCode, format string, a ...any) error {
 	return &finalError{exit, fmt.Errorf(format, a...)}
 }
 
-// run connects until the stream is over. A nil error is an end with code OK, or the user's.
+// run connects until the stream is over. A nil error is an end with code OK.
 func (s *session) run(ctx context.Context) error {
 	for {
 		err := s.connect(ctx)
@@ -142,8 +149,7 @@ func (s *session) run(ctx context.Context) error {
 			return err
 		}
 		if ctx.Err() != nil {
-			s.out.note("-- stopped%s", s.howToGoOn())
-			return nil
+			return errStopped
 		}
 		if s.ownClient { // a connection that died must not serve the next request
 			s.Client.CloseIdleConnections()
@@ -158,8 +164,7 @@ func (s *session) run(ctx context.Context) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			s.out.note("-- stopped%s", s.howToGoOn())
-			return nil
+			return errStopped
 		}
 	}
 }

@@ -222,7 +222,8 @@ func TestRequests(t *testing.T) {
 		{"cursor as a header", tail.Options{Header: http.Header{"Last-Event-Id": {"7.abc"}}}, request{Method: "GET", LastEventID: "7.abc"}},
 		{"POST", tail.Options{Data: []byte(`{"a":1}`)}, request{Method: "POST", Body: `{"a":1}`, ContentType: "application/json"}},
 		{
-			"headers", tail.Options{Header: http.Header{"Custom": {"x"}, "Accept": {"text/html"}, "Host": {"other.test"}}},
+			"headers",
+			tail.Options{Header: http.Header{"Custom": {"x"}, "Accept": {"text/html"}, "Host": {"other.test"}}},
 			request{Method: "GET", Custom: "x", Host: "other.test"},
 		},
 	}
