@@ -62,19 +62,45 @@ func runDemo(ctx context.Context, e env, f demoFlags) error {
 		return err
 	}
 	defer front.Close()
+	// The bridge listens by itself, and would blame a flag that is another one here.
+	probe, err := demoListen(ctx, "--bridge", f.bridge)
+	if err != nil {
+		return err
+	}
+	_ = probe.Close()
 	settings, err := demoSettings(f, backend.Addr().String())
 	if err != nil {
 		return err
 	}
 	logger := newLogger(e.stderr, settings.Log)
-	b, err := bridge.New(settings, bridge.Options{Logger: logger})
+	table := &signal{written: make(chan struct{})}
+	b, err := bridge.New(settings, bridge.Options{Logger: logger, Stdout: table})
 	if err != nil {
 		return err
 	}
-	return runParts(ctx, e, logger, backend, front, b)
+	return demoParts{backend: backend, front: front, bridge: b, routed: table.written, logger: logger}.run(ctx, e)
 }
 
-func runParts(ctx context.Context, e env, logger *slog.Logger, backend, front net.Listener, b *bridge.Bridge) error {
+// signal is told by a first write, and drops what is written: the demo needs no table of routes, but to know when the
+// bridge would print it.
+type signal struct {
+	once    sync.Once
+	written chan struct{}
+}
+
+func (s *signal) Write(p []byte) (int, error) {
+	s.once.Do(func() { close(s.written) })
+	return len(p), nil
+}
+
+type demoParts struct {
+	backend, front net.Listener
+	bridge         *bridge.Bridge
+	routed         <-chan struct{} // closed when the bridge has its routes
+	logger         *slog.Logger
+}
+
+func (d demoParts) run(ctx context.Context, e env) error {
 	ctx, stopBridge := context.WithCancel(ctx)
 	defer stopBridge()
 	others, stopOthers := context.WithCancel(context.WithoutCancel(ctx))
@@ -84,22 +110,22 @@ func runParts(ctx context.Context, e env, logger *slog.Logger, backend, front ne
 
 	var backendErr, pageErr error
 	parts.Go(func() {
-		backendErr = demo.NewServer(demo.Options{}).Serve(others, backend)
+		backendErr = demo.NewServer(demo.Options{}).Serve(others, d.backend)
 		stopBridge()
 	})
 	ended := make(chan struct{})
 	parts.Go(func() {
 		select {
 		case <-ended:
-			return // it could not listen, and never will
-		case <-b.Listening():
+			return // it could not start, or was ended before
+		case <-d.routed:
 		}
-		p := page.New(page.Options{Bridge: b.Addr().String(), Logger: logger})
-		writeWelcome(e, front.Addr(), b.Addr(), backend.Addr())
-		pageErr = p.Serve(others, front)
+		p := page.New(page.Options{Bridge: d.bridge.Addr().String(), Logger: d.logger})
+		writeWelcome(e, d.front.Addr(), d.bridge.Addr(), d.backend.Addr())
+		pageErr = p.Serve(others, d.front)
 		stopBridge()
 	})
-	bridgeErr := b.Run(ctx)
+	bridgeErr := d.bridge.Run(ctx)
 	close(ended)
 	stopOthers()
 	parts.Wait()

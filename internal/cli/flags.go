@@ -20,6 +20,7 @@ import (
 // configFlags are the flags that stand for fields of the config file, and --config. A flag that is given wins over the
 // file; one that may be repeated replaces the file's list.
 type configFlags struct {
+	verb  string // such as "grpc-sse serve"
 	set   *pflag.FlagSet
 	path  string
 	flags []configFlag
@@ -34,7 +35,7 @@ type configFlag struct {
 
 // addConfigFlags gives cmd the flags.
 func addConfigFlags(cmd *cobra.Command) *configFlags {
-	f := &configFlags{set: cmd.Flags()}
+	f := &configFlags{verb: "grpc-sse " + cmd.Name(), set: cmd.Flags()}
 	f.set.SortFlags = false
 	f.set.StringVarP(&f.path, "config", "c", "", "read this config `FILE` (YAML or JSON); flags win over it")
 	f.addServing()
@@ -199,7 +200,7 @@ func (f *configFlags) load() (*config.Settings, error) {
 	s, err := l.Resolve()
 	switch {
 	case errors.Is(err, config.ErrNoUpstream):
-		return nil, usagef("%w; name a gRPC server, for example:\n\n  grpc-sse serve --upstream localhost:9090\n", err)
+		return nil, usagef("%w; name a gRPC server, for example:\n\n  %s --upstream localhost:9090\n", err, f.verb)
 	case err != nil && onlyFlags(err):
 		return nil, usagef("%w", err)
 	}

@@ -60,7 +60,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	// wrong command line; cobra has no type for it.
 	running := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { running = true }
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // for nil cobra would take those of the process
 	ran, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK

@@ -31,7 +31,7 @@ func newRoutes(e env) *cobra.Command {
 		Short: "Print the table of routes without serving",
 		Long:  routesLong,
 		Example: "  grpc-sse routes --upstream localhost:9090\n" +
-			"  grpc-sse routes --upstream prices --descriptor-set prices.binpb --config grpc-sse.yaml",
+			"  grpc-sse routes --upstream prices:9090 --descriptor-set prices.binpb",
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
