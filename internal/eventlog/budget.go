@@ -33,13 +33,16 @@ func NewBudget(limit int64) *Budget { return &Budget{limit: limit, logs: map[*Lo
 // Used is how many bytes all logs hold.
 func (b *Budget) Used() int64 { return b.used.Load() }
 
+// short reports whether writers wait, or are about to.
+func (b *Budget) short() bool { return b != nil && b.used.Load() >= b.limit }
+
 // Full reports whether nothing is left after all that can be taken was taken.
 func (b *Budget) Full() bool {
-	if b == nil || b.used.Load() < b.limit {
+	if !b.short() {
 		return false
 	}
 	b.reclaim()
-	return b.used.Load() >= b.limit
+	return b.short()
 }
 
 func (b *Budget) add(l *Log) {
@@ -89,7 +92,7 @@ func (b *Budget) wait() <-chan struct{} {
 	}
 	b.waitMu.Lock()
 	defer b.waitMu.Unlock()
-	if b.used.Load() < b.limit {
+	if !b.short() {
 		return nil
 	}
 	if b.freed == nil {

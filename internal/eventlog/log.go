@@ -279,6 +279,9 @@ func (l *Log) Written(pos event.Position) {
 	l.sent += n
 	l.unsent -= n
 	freed := l.trimLocked()
+	if l.budget.short() {
+		freed += l.dropWhile(func(*segment) bool { return l.first < l.written && l.sent > sentFloor })
+	}
 	l.wakeWriterLocked()
 	l.mu.Unlock()
 	l.budget.shrank(freed)
@@ -347,6 +350,9 @@ func (l *Log) Holds(pos event.Position) bool {
 	defer l.mu.Unlock()
 	return !l.closed && pos >= l.start && pos <= l.last
 }
+
+// Start is the cursor before the log's first record, whether that is still kept or not.
+func (l *Log) Start() event.Position { return l.start }
 
 // Mark names the log's generation.
 func (l *Log) Mark() event.Mark { return l.mark }

@@ -1,0 +1,62 @@
+package delivery
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// hijacked is an HTTP/1 connection that net/http has handed over. Its body ends with the connection.
+type hijacked struct {
+	conn    net.Conn
+	head    []byte
+	timeout time.Duration
+	left    chan struct{}
+}
+
+func newHijacked(conn net.Conn, buffered *bufio.ReadWriter, header http.Header, r *http.Request, timeout time.Duration) *hijacked {
+	_ = conn.SetDeadline(time.Time{}) // net/http's deadlines; an error shows at the first write
+	h := &hijacked{conn: conn, timeout: timeout, left: make(chan struct{})}
+	var head bytes.Buffer
+	fmt.Fprintf(&head, "HTTP/1.%d 200 OK\r\n", min(r.ProtoMinor, 1))
+	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	header.Set("Connection", "close")
+	_ = header.Write(&head) // a bytes.Buffer takes everything
+	head.WriteString("\r\n")
+	h.head = head.Bytes()
+	go h.watch(buffered.Reader)
+	return h
+}
+
+// watch reads until the client closes the connection or close does. What a client sends after its request means nothing.
+func (h *hijacked) watch(from io.Reader) {
+	defer close(h.left)
+	_, _ = io.Copy(io.Discard, from)
+}
+
+func (h *hijacked) start(body []byte) error { return h.write(append(h.head, body...)) }
+
+func (h *hijacked) write(frames []byte) error {
+	if err := h.conn.SetWriteDeadline(time.Now().Add(h.timeout)); err != nil {
+		return fmt.Errorf("delivery: %w", err)
+	}
+	if _, err := h.conn.Write(frames); err != nil {
+		return fmt.Errorf("delivery: %w", err)
+	}
+	return nil
+}
+
+func (h *hijacked) gone() <-chan struct{} { return h.left }
+
+func (h *hijacked) close(cleanly bool) {
+	if tcp, ok := h.conn.(*net.TCPConn); ok && !cleanly {
+		// A reset, so that nobody takes a cut frame for the end of the stream.
+		_ = tcp.SetLinger(0)
+	}
+	_ = h.conn.Close()
+	<-h.left
+}

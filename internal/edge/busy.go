@@ -1,0 +1,48 @@
+package edge
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/grpc-sse/grpc-sse/internal/delivery"
+	"github.com/grpc-sse/grpc-sse/internal/feed"
+	"github.com/grpc-sse/grpc-sse/internal/outcome"
+)
+
+// Delays after which a client that was turned away comes back, drawn for each.
+const (
+	minBusyRetry = 5 * time.Second
+	maxBusyRetry = 60 * time.Second
+)
+
+// busy turns a request for a stream away for now. To EventSource that must not be a status: browsers take every other
+// than 200 for final.
+func (e *Edge) busy(q *request, reason string) {
+	retry := minBusyRetry + rand.N(maxBusyRetry-minBusyRetry)
+	if q.own.cursor != "" && q.method.Stream.Linger > 0 {
+		// Who resumes must be back before the call is given up.
+		retry = min(retry, q.method.Stream.Linger/3)
+	}
+	sendBusy(q.w, retry, reason)
+}
+
+// starting answers a request for a path that may get a route once every schema is loaded.
+func starting(w http.ResponseWriter, r *http.Request) {
+	retry := time.Second + rand.N(2*time.Second)
+	if asksForSSE(r) {
+		sendBusy(w, retry, "starting")
+		return
+	}
+	outcome.Problem{
+		Status: http.StatusServiceUnavailable, Code: codes.Unavailable, RetryAfter: retry,
+		Detail: "the bridge is starting and has not read the schema of every backend yet",
+	}.Write(w)
+}
+
+func sendBusy(w http.ResponseWriter, retry time.Duration, reason string) {
+	// The client has gone where it cannot be written to.
+	_ = delivery.Once(w, feed.AppendBusy([]byte(":\n"), retry, reason))
+}

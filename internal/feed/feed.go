@@ -1,0 +1,255 @@
+// Package feed holds the running calls and their readers. A run is one call of a server-streaming method together with
+// its log; a reader subscribes with a cursor, a key, or nothing, and the feed finds the run that this means, starts one,
+// or says why neither can be.
+//
+//	Subscribe ──▶ known cursor ─────────▶ the run it belongs to, from there
+//	             │ key of a kept run ────▶ that run, from its start
+//	             │ unknown cursor, END ──▶ nothing is called: the stream has ended
+//	             └ else ─────────────────▶ a new run
+//
+// A run outlives its readers by the method's linger, and its call by the method's retention.
+package feed
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/grpc-sse/grpc-sse/internal/access"
+	"github.com/grpc-sse/grpc-sse/internal/event"
+	"github.com/grpc-sse/grpc-sse/internal/eventlog"
+	"github.com/grpc-sse/grpc-sse/internal/outcome"
+	"github.com/grpc-sse/grpc-sse/internal/schema"
+	"github.com/grpc-sse/grpc-sse/internal/upstream"
+)
+
+// minSealedAge is how long an ended run is kept at least, so that who was away still learns of the end.
+const minSealedAge = 60 * time.Second
+
+// sweepEvery is how often logs are looked at for what has grown too old.
+const sweepEvery = time.Second
+
+// Errors of Subscribe, beside *BusyError.
+var (
+	// ErrEnded: the presented cursor is the end of a run of this stream. There is nothing more, on any replica.
+	ErrEnded = errors.New("feed: the stream has ended")
+	// ErrKeyConflict: the key names a call that was made with another request.
+	ErrKeyConflict = errors.New("feed: the key names a call with another request")
+)
+
+// BusyError says that no new call is started now.
+type BusyError struct {
+	// Reason is "overload" or "drain".
+	Reason string
+}
+
+func (e *BusyError) Error() string { return "feed: no new calls: " + e.Reason }
+
+// Caller makes calls. An *upstream.Upstream is one.
+type Caller interface {
+	Stream(ctx context.Context, c upstream.Call) iter.Seq2[upstream.Message, error]
+}
+
+// Encoder makes the finished frame of a message. A *transcode.Encoder is one.
+type Encoder interface {
+	AppendFrame(dst []byte, id event.ID, wire []byte) []byte
+}
+
+// Options are what a feed is made with.
+type Options struct {
+	// Budget bounds the bytes of all logs together.
+	Budget *eventlog.Budget
+	// Logger gets one line for every call that ends badly. Nil means none.
+	Logger *slog.Logger
+	// Now tells the time, for logs and for the first positions of generations. Nil means time.Now.
+	Now func() time.Time
+}
+
+// Feed holds the runs. Its methods may be called from any goroutine.
+type Feed struct {
+	budget *eventlog.Budget
+	logger *slog.Logger
+	now    func() time.Time
+
+	ctx    context.Context // ends all runs
+	cancel context.CancelCauseFunc
+	work   sync.WaitGroup // the runs' pumps and the sweeper
+
+	// mu guards what follows, and the fields of runs that say so.
+	mu       sync.Mutex
+	runs     map[event.Mark]*run
+	keyed    map[key]*run
+	draining bool
+	idle     chan struct{} // closed when, while draining, no run is active and no reader attached
+	active   int           // runs that are not sealed
+	readers  int           // subscriptions that are not closed
+}
+
+// key is what a client calls a per-call stream by.
+type key struct {
+	principal access.Principal
+	name      string
+}
+
+// New makes a feed. Close ends it.
+func New(o Options) *Feed {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	f := &Feed{
+		budget: o.Budget, logger: o.Logger, now: o.Now,
+		runs: map[event.Mark]*run{}, keyed: map[key]*run{}, idle: make(chan struct{}),
+	}
+	f.ctx, f.cancel = context.WithCancelCause(context.Background())
+	f.work.Go(f.sweep)
+	return f
+}
+
+// Request is one client's wish to read a stream.
+type Request struct {
+	// Method is what is called; its stream rule says how the run is kept.
+	Method *schema.Method
+	// Caller makes the call.
+	Caller Caller
+	// Encoder returns the encoder to render messages with. It is asked again whenever the call is opened again, since the
+	// backend may have another schema by then.
+	Encoder func() Encoder
+	// Wire is the request message, Canonical its canonical form.
+	Wire, Canonical []byte
+	// Metadata goes to the backend.
+	Metadata metadata.MD
+	// Principal is who asks; zero for anonymous.
+	Principal access.Principal
+	// Cursor is what the client presented, empty for none.
+	Cursor string
+	// Key names the call from the client's side, empty for none.
+	Key string
+	// Restart says that a lost call is started again, and that an unknown cursor starts a new one.
+	Restart bool
+}
+
+// Cancel ends the per-call run that id belongs to, if it runs and principal started it. It does nothing otherwise, and
+// does not tell which it was.
+func (f *Feed) Cancel(principal access.Principal, id event.ID) {
+	f.mu.Lock()
+	r := f.runs[id.Mark]
+	f.mu.Unlock()
+	if r != nil && r.request.Principal == principal {
+		r.cancel(outcome.New(cancelledCode, "cancelled by the client").Err())
+	}
+}
+
+// Drain starts nothing new from now on and waits until every call has ended and every reader has left, or ctx is done.
+// Then calls that may run again elsewhere are given up, their readers told to come back, and the others end with
+// UNAVAILABLE. It returns when the readers have left, at most grace later.
+func (f *Feed) Drain(ctx context.Context, grace time.Duration) {
+	f.mu.Lock()
+	f.draining = true
+	f.checkIdleLocked()
+	f.mu.Unlock()
+	select {
+	case <-f.idle:
+		return
+	case <-ctx.Done():
+	}
+	for _, r := range f.snapshot() {
+		r.leave()
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-f.idle:
+	case <-timer.C:
+	}
+}
+
+// Close ends every run at once and waits for all that the feed started.
+func (f *Feed) Close() {
+	f.cancel(errShuttingDown())
+	f.work.Wait()
+	for _, r := range f.snapshot() {
+		f.discard(r)
+	}
+}
+
+// Stats counts what the feed holds.
+type Stats struct {
+	// Runs is how many runs are kept, Active how many of them still run, Readers how many subscriptions are open.
+	Runs, Active, Readers int
+}
+
+// Stats counts what the feed holds now.
+func (f *Feed) Stats() Stats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return Stats{Runs: len(f.runs), Active: f.active, Readers: f.readers}
+}
+
+func (f *Feed) snapshot() []*run {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	runs := make([]*run, 0, len(f.runs))
+	for _, r := range f.runs {
+		runs = append(runs, r)
+	}
+	return runs
+}
+
+// checkIdleLocked tells Drain that nothing is left to wait for.
+func (f *Feed) checkIdleLocked() {
+	if f.draining && f.active == 0 && f.readers == 0 {
+		select {
+		case <-f.idle:
+		default:
+			close(f.idle)
+		}
+	}
+}
+
+// sweep drops what retention no longer asks for, in logs that nothing is appended to any more.
+func (f *Feed) sweep() {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-f.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := f.now()
+		for _, r := range f.snapshot() {
+			sealed := r.log.Expire()
+			if !sealed.IsZero() && now.Sub(sealed) > max(r.request.Method.Stream.Retention.Age, minSealedAge) {
+				f.discard(r)
+			}
+		}
+	}
+}
+
+// discard forgets a run. Its cursors are unknown from now on; readers that are still attached find the log closed.
+func (f *Feed) discard(r *run) {
+	f.mu.Lock()
+	f.discardLocked(r)
+	f.mu.Unlock()
+	r.log.Close()
+}
+
+func (f *Feed) discardLocked(r *run) {
+	if f.runs[r.log.Mark()] != r {
+		return
+	}
+	delete(f.runs, r.log.Mark())
+	if k := r.key(); f.keyed[k] == r {
+		delete(f.keyed, k)
+	}
+	r.stopLingerLocked()
+	r.cancel(errDiscarded)
+}

@@ -1,0 +1,239 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/grpc-sse/grpc-sse/internal/event"
+	"github.com/grpc-sse/grpc-sse/internal/eventlog"
+	"github.com/grpc-sse/grpc-sse/internal/outcome"
+	"github.com/grpc-sse/grpc-sse/internal/upstream"
+)
+
+const cancelledCode = codes.Canceled
+
+// errDiscarded ends a call that nobody can come back to.
+var errDiscarded = errors.New("feed: the run was discarded")
+
+// errShuttingDown ends a call because the bridge ends.
+func errShuttingDown() error {
+	return outcome.New(codes.Unavailable, "the bridge is shutting down").Err()
+}
+
+// run is one call and its log.
+type run struct {
+	feed    *Feed
+	request Request // of who started it
+	check   event.Check
+	log     *eventlog.Log
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+
+	// opened is closed at the call's first sign of life: the backend's headers, a message, or its end.
+	opened    chan struct{}
+	openOnce  sync.Once
+	openedLog atomic.Bool // a message was appended
+	waiting   atomic.Pointer[outage]
+	outages   int         // counts the outages so far; the pump's own
+	left      atomic.Bool // readers are to come back elsewhere
+	end       atomic.Pointer[outcome.Outcome]
+
+	// Guarded by feed.mu.
+	subscriptions []*Subscription // in the order in which they attached
+	linger        *time.Timer     // runs while nobody reads
+}
+
+// outage is a time during which the backend cannot be reached.
+type outage struct {
+	number int // counts the outages of its run, from 1
+	upstream.Waiting
+}
+
+// startLocked starts a run. The caller holds feed.mu.
+func (f *Feed) startLocked(req Request, check event.Check, presented event.Position) *run {
+	r := &run{feed: f, request: req, check: check, opened: make(chan struct{})}
+	s := req.Method.Stream
+	r.log = eventlog.New(eventlog.Options{
+		Limits:     eventlog.Limits{Age: s.Retention.Age, Events: s.Retention.Events, Bytes: s.Retention.Bytes},
+		KeepNewest: s.UntilDone,
+		First:      firstPosition(f.now(), presented),
+		Mark:       event.NewMark(),
+		Budget:     f.budget,
+		Evicted:    func() { f.discard(r) },
+		Now:        f.now,
+	})
+	r.ctx, r.cancel = context.WithCancelCause(f.ctx)
+	f.runs[r.log.Mark()] = r
+	if req.Key != "" {
+		f.keyed[r.key()] = r
+	}
+	f.active++
+	f.work.Go(r.pump)
+	return r
+}
+
+// maxAhead is how far ahead of the clock a presented position may push the numbering: one forged id must not end it.
+const maxAhead = 10 * time.Minute
+
+// firstPosition is the position before the first event of a new generation: the wall clock in microseconds, and above
+// what the client has presented. The clock only keeps numbers rising; the mark decides what is known.
+func firstPosition(now time.Time, presented event.Position) event.Position {
+	clock := event.Position(max(now.UnixMicro(), 0))
+	if presented >= clock && presented <= clock+event.Position(maxAhead.Microseconds()) {
+		return presented + 1
+	}
+	return clock
+}
+
+func (r *run) key() key { return key{principal: r.request.Principal, name: r.request.Key} }
+
+// pump moves the call's messages into the log until the call ends.
+func (r *run) pump() {
+	defer r.cancel(nil)
+	r.seal(r.receive())
+}
+
+func (r *run) receive() outcome.Outcome {
+	encoder := r.request.Encoder()
+	for m, err := range r.request.Caller.Stream(r.ctx, r.call()) {
+		if err != nil {
+			return r.endOf(err)
+		}
+		r.waiting.Store(nil)
+		if m.Restarted != nil {
+			encoder = r.request.Encoder()
+			r.log.Append(func(dst []byte, id event.ID) []byte {
+				return appendReset(dst, id, reasonUpstreamRestarted, 0)
+			})
+			continue
+		}
+		r.log.Append(func(dst []byte, id event.ID) []byte { return encoder.AppendFrame(dst, id, m.Data) })
+		if !r.openedLog.Load() {
+			r.openedLog.Store(true)
+			r.open()
+		}
+		if err := r.log.WaitRoom(r.ctx); err != nil {
+			return r.endOf(err)
+		}
+	}
+	return outcome.Outcome{}
+}
+
+func (r *run) call() upstream.Call {
+	s := r.request.Method.Stream
+	return upstream.Call{
+		Method:          r.request.Method.Path,
+		Request:         r.request.Wire,
+		Metadata:        r.metadata,
+		MaxMessageBytes: s.MaxMessageBytes,
+		IdleTimeout:     s.IdleTimeout,
+		RetryFor:        s.RetryFor,
+		Restart:         r.request.Restart,
+		Watch:           upstream.Watcher{Opened: r.live, Waiting: r.wait},
+	}
+}
+
+// metadata is what the call is opened with: that of the reader who attached last and still reads, since its credentials
+// are the freshest.
+func (r *run) metadata() metadata.MD {
+	r.feed.mu.Lock()
+	defer r.feed.mu.Unlock()
+	if n := len(r.subscriptions); n > 0 {
+		return r.subscriptions[n-1].metadata
+	}
+	return r.request.Metadata
+}
+
+// endOf is the outcome that readers are told: why the call was cancelled, if it was, else how it ended.
+func (r *run) endOf(err error) outcome.Outcome {
+	if cause := context.Cause(r.ctx); cause != nil {
+		return outcome.Of(cause)
+	}
+	if errors.Is(err, eventlog.ErrBudget) {
+		return outcome.New(codes.ResourceExhausted, "the stream was given up: the bridge's memory for logs is used up")
+	}
+	return outcome.Of(err)
+}
+
+// live says that the backend answers.
+func (r *run) live() {
+	r.waiting.Store(nil)
+	r.open()
+}
+
+func (r *run) open() { r.openOnce.Do(func() { close(r.opened) }) }
+
+// wait says that the backend cannot be reached and when it is tried again.
+func (r *run) wait(w upstream.Waiting) {
+	if r.waiting.Load() == nil {
+		r.outages++
+	}
+	r.waiting.Store(&outage{number: r.outages, Waiting: w})
+	r.log.Wake()
+}
+
+// seal writes the end into the log and lets go of what the call held.
+func (r *run) seal(o outcome.Outcome) {
+	r.waiting.Store(nil)
+	r.end.Store(&o)
+	r.log.Append(func(dst []byte, id event.ID) []byte {
+		return appendEnd(dst, event.EndAt(id.Position, r.check), o)
+	})
+	r.log.Seal()
+	r.open()
+	if o.Class != outcome.End && !errors.Is(context.Cause(r.ctx), errDiscarded) {
+		r.feed.logger.Warn("stream ended", "method", r.request.Method.Name, "code", outcome.CodeName(o.Code()),
+			"message", o.Status.Message(), "cause", o.Cause)
+	}
+	f := r.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.active--
+	r.stopLingerLocked()
+	f.checkIdleLocked()
+}
+
+// leave gives up the run because the bridge ends: its readers come back elsewhere where the call may run again, and get
+// the end where it may not.
+func (r *run) leave() {
+	if r.request.Restart {
+		r.left.Store(true)
+		r.log.Wake()
+		return
+	}
+	r.cancel(errShuttingDown())
+}
+
+// lingerLocked starts the time after which a call without readers is given up.
+func (r *run) lingerLocked() {
+	s := r.request.Method.Stream
+	if s.UntilDone || r.end.Load() != nil || r.linger != nil {
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(s.Linger, func() {
+		f := r.feed
+		f.mu.Lock()
+		if r.linger != timer { // a reader came in the meantime
+			f.mu.Unlock()
+			return
+		}
+		f.discardLocked(r)
+		f.mu.Unlock()
+		r.log.Close()
+	})
+	r.linger = timer
+}
+
+func (r *run) stopLingerLocked() {
+	if r.linger != nil {
+		r.linger.Stop()
+		r.linger = nil
+	}
+}
