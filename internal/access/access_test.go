@@ -262,8 +262,15 @@ func TestNoOrigins(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w := ask(o.Handler(passed), "GET", "Origin", listed); w.Code != http.StatusForbidden {
-		t.Errorf("status %d", w.Code)
+	for _, method := range []string{"GET", "OPTIONS"} {
+		w := ask(o.Handler(passed), method, "Origin", listed)
+		if w.Code != http.StatusForbidden || w.Header().Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%s: status %d, headers %v", method, w.Code, w.Header())
+		}
+	}
+	w := ask(o.Handler(passed), "OPTIONS", "Origin", listed, "Access-Control-Request-Method", "GET")
+	if w.Header().Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("a preflight is granted: %v", w.Header())
 	}
 }
 

@@ -64,6 +64,7 @@ type backend struct {
 	options []grpc.ServerOption
 
 	calls, cancelled, dials atomic.Int32
+	connections             atomic.Int32 // dialled and not closed
 
 	mu     sync.Mutex
 	lis    *bufconn.Listener
@@ -126,7 +127,22 @@ func (b *backend) dial(ctx context.Context, _ string) (net.Conn, error) {
 	if lis == nil {
 		return nil, errors.New("dial 10.1.2.3: connection refused")
 	}
-	return lis.DialContext(ctx)
+	conn, err := lis.DialContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b.connections.Add(1)
+	return &countedConn{Conn: conn, closed: sync.OnceFunc(func() { b.connections.Add(-1) })}, nil
+}
+
+type countedConn struct {
+	net.Conn
+	closed func()
+}
+
+func (c *countedConn) Close() error {
+	c.closed()
+	return c.Conn.Close()
 }
 
 // connect returns an Upstream of the backend. The test must call both down and Close inside its bubble.

@@ -155,12 +155,10 @@ func (u *Upstream) notOpened(ctx context.Context, err error) outcome.Outcome {
 	if errors.Is(err, ErrPoolFull) {
 		return poolFull()
 	}
-	var e *openError
-	sent := errors.As(err, &e) && e.sent
-	if u.ctx.Err() != nil || !errors.As(err, &e) {
-		return closedOutcome(sent)
+	if u.ctx.Err() != nil {
+		return closedOutcome(false)
 	}
-	return outcome.Local(status.Convert(e.err), sent)
+	return outcome.Local(status.Convert(err), false)
 }
 
 // closedOutcome is the outcome of every call after Close.

@@ -84,11 +84,15 @@ func TestPoolGrows(t *testing.T) {
 			t.Errorf("the backend saw %d calls and %d cancellations, want 9 each: a call that waited was sent", n, b.cancelled.Load())
 		}
 		// Connections that were opened for more calls and have none close; calls begin on the first again.
+		time.Sleep(time.Hour)
+		if n := b.connections.Load(); n != 1 {
+			t.Errorf("%d idle connections, want 1", n)
+		}
 		ctx, cancel = context.WithCancel(t.Context())
 		defer cancel()
 		holdCalls(ctx, u, 2)
 		if n := b.dials.Load(); n != 5 {
-			t.Errorf("%d connections, want 5", n)
+			t.Errorf("%d connections were made, want 5 as before", n)
 		}
 	})
 }
@@ -221,6 +225,31 @@ func TestPoolDoesNotGrowWhileConnecting(t *testing.T) {
 		}
 		if n := b.dials.Load(); n != 1 {
 			t.Errorf("%d connections, want 1", n)
+		}
+	})
+}
+
+// A call that finds a connection full just when it has come up gets its 100 ms from then.
+func TestWaitIsCountedFromTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{options: []grpc.ServerOption{grpc.MaxConcurrentStreams(1)}}
+		b.handle = func(c *incoming) error {
+			time.Sleep(90 * time.Millisecond)
+			c.send("hello")
+			return nil
+		}
+		b.up()
+		defer b.down()
+		u := b.connect(t, func(o *upstream.Options) {
+			o.DialOptions = []grpc.DialOption{grpc.WithContextDialer(slowly(b.dial, 2950*time.Millisecond))}
+		})
+		for i, h := range holdCalls(t.Context(), u, 2) {
+			if !h.hello {
+				t.Errorf("call %d: %v", i, h.end)
+			}
+		}
+		if n := b.dials.Load(); n != 1 {
+			t.Errorf("%d connections for calls that waited 90 ms, want 1", n)
 		}
 	})
 }

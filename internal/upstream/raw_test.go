@@ -325,18 +325,30 @@ func TestCancelIsSentOnce(t *testing.T) {
 	}
 }
 
-// A backend that refuses our request for its size says so in the words that grpc-go uses for too large a message, but in
-// trailers: that is the backend's answer, and its own limit.
+// A backend whose own limit was hit (our request, or a message of a backend behind it) says so in the words that grpc-go
+// uses for too large a message, but in trailers: that is the backend's answer.
 func TestTooLargeSaidByTheBackend(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &rawServer{handle: func(c *rawConn, id uint32) {
-			c.headers(id, true, ":status", "200", "content-type", "application/grpc",
-				"grpc-status", "8", "grpc-message", "grpc: received message larger than max (2000 vs. 1000)")
-		}}
-		u := s.connect(t)
-		r := read(t.Context(), u, upstream.Call{MaxMessageBytes: 1000})
-		if r.end.Class != outcome.Busy || r.end.HTTP != 0 {
-			t.Errorf("got %v %v, want the backend's RESOURCE_EXHAUSTED", r.end.Class, r.end.Err())
-		}
-	})
+	for name, answer := range map[string]func(c *rawConn, id uint32, text string){
+		"our request": func(c *rawConn, id uint32, text string) {
+			c.headers(id, true, ":status", "200", "content-type", "application/grpc", "grpc-status", "8",
+				"grpc-message", strings.ReplaceAll(text, "LIMIT", "1000")) // the same limit as ours
+		},
+		"a message behind it": func(c *rawConn, id uint32, text string) {
+			c.grpcHeaders(id)
+			c.headers(id, true, "grpc-status", "8", "grpc-message", strings.ReplaceAll(text, "LIMIT", "1500"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &rawServer{handle: func(c *rawConn, id uint32) {
+					answer(c, id, "grpc: received message larger than max (2000 vs. LIMIT)")
+				}}
+				u := s.connect(t)
+				r := read(t.Context(), u, upstream.Call{MaxMessageBytes: 1000})
+				if r.end.Class != outcome.Busy || r.end.HTTP != 0 {
+					t.Errorf("got %v %v, want the backend's RESOURCE_EXHAUSTED", r.end.Class, r.end.Err())
+				}
+			})
+		})
+	}
 }

@@ -40,7 +40,8 @@ type rpc struct {
 // record is what grpc-go's stats events told about a call. What they mean (grpc-go 1.85, each pinned by a test):
 //
 //   - OutHeader comes, on the goroutine of NewStream, when the call has a stream and its headers are queued for the
-//     connection. Without it nothing was written: not while dialling, resolving, picking, or waiting for a stream.
+//     connection; from there on NewStream succeeds. So where it fails nothing was written: it failed while resolving,
+//     dialling, picking, or waiting for a stream.
 //   - InHeader comes with the backend's headers only. A response that is no gRPC (an HTML page with status 503) brings
 //     neither InHeader nor InTrailer, and a status made from the HTTP one.
 //   - InTrailer comes when a frame of gRPC trailers has been read, before RecvMsg returns their status, and only then:
@@ -105,6 +106,7 @@ func (e events) HandleConn(_ context.Context, s stats.ConnStats) {
 }
 
 // open starts the call on the lease's connection. The lease is released when the call ends, or here if it cannot begin.
+// A call that could not begin has not left the process.
 func (l *lease) open(
 	ctx context.Context, desc *grpc.StreamDesc, method string, opts []grpc.CallOption,
 ) (*rpc, error) {
@@ -128,23 +130,13 @@ func (l *lease) open(
 		if errors.Is(context.Cause(s.ctx), errWaited) {
 			err = errWaited
 		}
-		return nil, &openError{err: err, sent: s.record.phase.Load() == phaseSent}
+		return nil, err
 	}
 	l.opening()
 	s.ClientStream = cs
 	cs.Context() // commits, see record
 	return s, nil
 }
-
-// openError is a call that could not be opened.
-type openError struct {
-	err  error
-	sent bool
-}
-
-func (e *openError) Error() string              { return e.err.Error() }
-func (e *openError) Unwrap() error              { return e.err }
-func (e *openError) GRPCStatus() *status.Status { return status.Convert(e.err) }
 
 // watchWait takes the call back, with the cause errWaited, once it has been without a stream for maxStreamWait while
 // the connection was up. stop ends the watch.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -114,25 +115,29 @@ func TestEndNeverSendsTwice(t *testing.T) {
 // What never left the bridge may be sent later, whatever the call's rule; the reader is told of every failed try.
 func TestHeldUntilTheBackendIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &backend{handle: func(c *incoming) error { c.send("a"); return nil }}
-		u := b.connect(t, nil)
-		var upAt time.Time
-		time.AfterFunc(100*time.Second, func() { upAt = time.Now(); b.up() })
-		r := read(t.Context(), u, once)
-		defer b.down()
-		if diff := cmp.Diff([]string{"a"}, r.steps); diff != "" || r.end.Class != outcome.End {
-			t.Errorf("end %v, steps (-want +got)\n%s", r.end.Err(), diff)
-		}
-		if n := b.calls.Load(); n != 1 || r.opened != 1 {
-			t.Errorf("%d calls, opened %d times; want 1, once", n, r.opened)
-		}
-		// Dialled again within 2.4 s (2 s and grpc-go's jitter), then up to a second of spread.
-		if late := time.Since(upAt); late > 4*time.Second {
-			t.Errorf("went on %v after the backend's return", late)
-		}
-		checkWaiting(t, r.waiting)
-		if n := len(r.waiting); n < 10 || n > 60 {
-			t.Errorf("%d tries in 100 s", n)
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		for i := range 20 {
+			b := &backend{handle: func(c *incoming) error { c.send("a"); return nil }}
+			u := b.connect(t, nil)
+			away := 60*time.Second + time.Duration(i)*3700*time.Millisecond
+			began := time.Now()
+			time.AfterFunc(away, b.up)
+			wg.Go(func() {
+				defer b.down()
+				r := read(t.Context(), u, once)
+				if diff := cmp.Diff([]string{"a"}, r.steps); diff != "" || r.end.Class != outcome.End {
+					t.Errorf("end %v, steps (-want +got)\n%s", r.end.Err(), diff)
+				}
+				if n := b.calls.Load(); n != 1 || r.opened != 1 {
+					t.Errorf("%d calls, opened %d times; want 1, once", n, r.opened)
+				}
+				// Dialled again within 2.4 s (2 s and grpc-go's jitter), then up to a second of spread.
+				if late := time.Since(began) - away; late > 4*time.Second {
+					t.Errorf("went on %v after the backend's return", late)
+				}
+				checkWaiting(t, r.waiting)
+			})
 		}
 	})
 }
@@ -146,6 +151,14 @@ func checkWaiting(t *testing.T, waiting []upstream.Waiting) {
 			t.Errorf("pause %d: %+v, want UNAVAILABLE, its number, at most %v", i+1, w, bound)
 		}
 		bound = min(2*bound, 15*time.Second)
+	}
+	// They do grow: that eight pauses all fall into the first one's bound by chance happens once in 2^28 runs.
+	longest := time.Duration(0)
+	for _, w := range waiting[:min(8, len(waiting))] {
+		longest = max(longest, w.RetryIn)
+	}
+	if len(waiting) < 8 || longest <= 200*time.Millisecond {
+		t.Errorf("%d pauses, of which the first 8 last at most %v", len(waiting), longest)
 	}
 }
 
