@@ -107,16 +107,11 @@ func (b *Binder) Bind(path map[string]string, query url.Values, body []byte) (Re
 	b.bindBody(m, body, &v)
 	taken := b.bindPath(m, path, &v)
 	b.bindQuery(m, query, taken, &v)
-	if len(v) == 0 {
-		if err := proto.CheckInitialized(m.Interface()); err != nil {
-			v.add("", "%s", protoText(err))
-		}
-	}
 	if len(v) > 0 {
 		return Request{}, &BindError{Violations: v}
 	}
 	wire, err := proto.MarshalOptions{Deterministic: true}.Marshal(m.Interface())
-	if err != nil {
+	if err != nil { // a required field is not set (proto2)
 		return Request{}, &BindError{Violations: []outcome.Violation{{Description: protoText(err)}}}
 	}
 	return Request{Wire: wire, Canonical: AppendCanonical(nil, m, b.types)}, nil

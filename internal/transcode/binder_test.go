@@ -84,6 +84,7 @@ func TestBind(t *testing.T) {
 		{name: "oneof", request: request{query: "oneofBool=false"}, want: `oneof_bool: false`},
 		{name: "body without one in the rule", request: request{body: " { \n } "}},
 		{name: "body", binding: schema.Binding{Body: "*"}, request: request{body: ` {"singleInt64":"5","single_bool":true,"singleString":null}`}, want: `single_int64: 5 single_bool: true`},
+		{name: "brackets in a string", binding: schema.Binding{Body: "*"}, request: request{body: `{"singleString":"\"` + strings.Repeat("[", 200) + `"}`}, want: `single_string: "\"` + strings.Repeat("[", 200) + `"`},
 		{name: "no body", binding: schema.Binding{Body: "*"}, request: request{body: "\n"}},
 		{name: "body and cache buster", binding: schema.Binding{Body: "*"}, request: request{query: "_=1", body: "{}"}},
 		{name: "field as body", binding: schema.Binding{Body: "standalone_message"}, request: request{query: "singleInt32=1", body: `{"bb":2}`}, want: `standalone_message { bb: 2 } single_int32: 1`},
@@ -165,15 +166,17 @@ func TestBindRefusesQuery(t *testing.T) {
 		"singleString.x=1":                     `singleString.x: unknown query parameter: "single_string" has no fields inside it, it is a string`,
 		"singleStrin=x":                        `singleStrin: unknown query parameter: did you mean "singleString"?`,
 		"single_strnig=x":                      `single_strnig: unknown query parameter: did you mean "single_string"?`,
-		"SINGLE-STRING=x":                      `SINGLE-STRING: unknown query parameter: did you mean "singleString"?`,
-		"standaloneMessage.bc=x":               `standaloneMessage.bc: unknown query parameter: did you mean "standaloneMessage.bb"?`,
-		"standaloneMessage.wholly=x":           `standaloneMessage.wholly: unknown query parameter: cel.expr.conformance.proto3.TestAllTypes.NestedMessage has standaloneMessage.bb`,
-		"empty.x=x":                            `empty.x: unknown query parameter: google.protobuf.Empty has no fields`,
-		"optionalDouble=x":                     `optionalDouble: unknown query parameter: did you mean "optionalBool"?`,
-		"listEntries=x":                        `listEntries: unknown query parameter: the nearest field of cel.expr.conformance.proto3.TestAllTypes is "listValue"`,
-		"oneofBool=true&oneofType.payload=x":   `oneofType.payload: "oneof_bool" is set as well, and only one of the two may be set`,
+		"sa=x":                                 `sa: unknown query parameter: did you mean "as"?`,
+		"oneofType" + strings.Repeat(".child", 32) + "=x": "oneofType" + strings.Repeat(".child", 11) + ".chil…: unknown query parameter: it names more than 32 fields inside each other",
+		"SINGLE-STRING=x":                    `SINGLE-STRING: unknown query parameter: did you mean "singleString"?`,
+		"standaloneMessage.bc=x":             `standaloneMessage.bc: unknown query parameter: did you mean "standaloneMessage.bb"?`,
+		"standaloneMessage.wholly=x":         `standaloneMessage.wholly: unknown query parameter: cel.expr.conformance.proto3.TestAllTypes.NestedMessage has standaloneMessage.bb`,
+		"empty.x=x":                          `empty.x: unknown query parameter: google.protobuf.Empty has no fields`,
+		"optionalDouble=x":                   `optionalDouble: unknown query parameter: did you mean "optionalBool"?`,
+		"listEntries=x":                      `listEntries: unknown query parameter: the nearest field of cel.expr.conformance.proto3.TestAllTypes is "listValue"`,
+		"oneofBool=true&oneofType.payload=x": `oneofType.payload: "oneof_bool" is set as well, and only one of the two may be set`,
 		"singleTimestamp=2026-01-02T15:04:05Z&singleTimestamp.seconds=1":  `singleTimestamp.seconds: is set twice: "singleTimestamp" sets the same field`,
-		"single_timestamp.seconds=1&singleTimestamp=2026-01-02T15:04:05Z": `single_timestamp.seconds: is set twice: "singleTimestamp" sets the same field`,
+		"singleTimestamp.seconds=1&single_timestamp=2026-01-02T15:04:05Z": `single_timestamp: is set twice: "singleTimestamp.seconds" sets the same field`,
 		"singleStruct=" + url.QueryEscape(strings.Repeat(`{"a":`, 101)):   `singleStruct: is nested deeper than 100 levels`,
 	} {
 		t.Run(query[:min(len(query), 50)], func(t *testing.T) {
@@ -223,6 +226,11 @@ func TestBindRefusesPath(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, violationsOf(t, err)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	whole := binder(t, all, schema.Binding{Variables: []string{"single_timestamp"}})
+	_, err = request{path: map[string]string{"single_timestamp": "2026-01-02T15:04:05Z"}, query: "singleTimestamp.nanos=1"}.bind(t, whole)
+	if got := violationsOf(t, err); got[0] != "singleTimestamp.nanos: is set by the path and cannot be set by the query too" {
+		t.Errorf("got %q", got)
 	}
 	_, err = open.Bind(map[string]string{"single_string": "a//b"}, nil, nil)
 	if got := violationsOf(t, err); got[0] != "single_string: holds an empty path segment" {
@@ -277,6 +285,9 @@ func TestBindRefusesBody(t *testing.T) {
 		{name: "map wanted", Binding: schema.Binding{Body: "map_int32_bool"}, body: `[]`, want: []string{`mapInt32Bool: line 1, column 1: want an object, each value true or false, got []`}},
 		{name: "in a field", Binding: schema.Binding{Body: "standalone_message"}, body: ` {"b":1}`, want: []string{`standaloneMessage.b: line 1, column 3: unknown field "b": did you mean "standaloneMessage.bb"?`}},
 		{name: "null in a list", Binding: schema.Binding{Body: "*"}, body: `{"repeatedInt32":[null]}`, want: []string{`repeatedInt32[0]: line 1, column 19: want a whole number from -2147483648 to 2147483647 (int32), got null`}},
+		{name: "null is not set", Binding: schema.Binding{Body: "*"}, body: `{"repeatedInt32":null,"mapInt32Bool":null,"standaloneMessage":null,"singleInt32":null,"n":1}`, want: []string{`n: line 1, column 87: unknown field "n": did you mean "in"?`}},
+		{name: "key of a map set twice", Binding: schema.Binding{Body: "*"}, body: `{"mapInt32Bool":{"1":true, "1":true}}`, want: []string{`mapInt32Bool["1"]: line 1, column 28: the key is set twice`}},
+		{name: "fault deep inside", md: tests, Binding: schema.Binding{Body: "*"}, body: strings.Repeat(`{"child":`, 40) + `{"x":1}` + strings.Repeat(`}`, 40), want: []string{`: the request body: (line 1:362): unknown field "x"`}},
 		{name: "extension", md: descriptor(&proto2pb.TestAllTypes{}), Binding: schema.Binding{Body: "*"}, body: `{"[no.such]":1}`, want: []string{`[no.such]: line 1, column 14: want an extension of cel.expr.conformance.proto2.TestAllTypes, got 1`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

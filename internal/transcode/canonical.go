@@ -19,7 +19,7 @@ const canonicalVersion = 1
 // different ones, in every build. (Protobuf's own deterministic form promises neither across builds.) An Any whose type
 // is in types counts by the message inside it, not by its bytes.
 //
-//	canonical := version message
+//	canonical := version value          always 'm' or 'a'
 //	message   := n field*n              fields that are set, by number; then unknown ones, by number
 //	field     := number value
 //	value     := 'b' 0|1                bool
@@ -30,13 +30,13 @@ const canonicalVersion = 1
 //	           | 'm' message
 //	           | 'l' n value*n          repeated
 //	           | 'p' n (value value)*n  map, by the bytes of the key
-//	           | 'a' len url message    an Any whose type is known
+//	           | 'a' len url value      an Any whose type is known, and what is in it
 //	           | 'r' len bytes          an unknown field as it was received, all of one number together
 //
 // n, len and number are uvarints. A field without presence that has its default value is not set.
 func AppendCanonical(dst []byte, m protoreflect.Message, types *dynamicpb.Types) []byte {
 	c := canonicalizer{types: resolver(types)}
-	return c.message(append(dst, canonicalVersion), m)
+	return c.submessage(append(dst, canonicalVersion), m)
 }
 
 type canonicalizer struct {
@@ -159,13 +159,14 @@ func (c canonicalizer) single(dst []byte, fd protoreflect.FieldDescriptor, v pro
 	}
 }
 
+// submessage appends a message as a value.
 func (c canonicalizer) submessage(dst []byte, m protoreflect.Message) []byte {
 	if m.Descriptor().FullName() == anyName && c.anyDepth < maxAnyDepth && len(m.GetUnknown()) == 0 {
 		// What cannot be expanded is told apart by its bytes.
 		if inner, err := expandAny(m, c.types); err == nil && inner != nil {
 			url, _, _ := anyParts(m)
 			c.anyDepth++ // c is a copy
-			return c.message(appendBytes(append(dst, 'a'), []byte(url)), inner)
+			return c.submessage(appendBytes(append(dst, 'a'), []byte(url)), inner)
 		}
 	}
 	return c.message(append(dst, 'm'), m)

@@ -31,12 +31,12 @@ func TestCanonicalBytes(t *testing.T) {
 		m    proto.Message
 		want string
 	}{
-		{&chatv1.CompleteRequest{}, "0100"},
-		{&chatv1.CompleteRequest{Prompt: "hi", MaxTokens: 300, Fault: chatv1.Fault_FAULT_MIDWAY}, "01" + "03" + "01" + "73026869" + "03" + "75ac02" + "04" + "6504"},
-		{&proto3pb.TestAllTypes{OptionalBool: new(false), RepeatedInt32: []int32{0, -1}}, "01" + "02" + "10" + "6200" + "1f" + "6c02" + "6900" + "6901"},
-		{&proto3pb.TestAllTypes{MapBoolString: map[bool]string{true: "b", false: ""}}, "01" + "01" + "40" + "7002" + "62007300" + "6201730162"},
-		{&proto3pb.TestAllTypes{SingleFloat: 1, SingleDouble: math.NaN(), SingleBytes: []byte{255}}, "01" + "03" + "0b" + "663f800000" + "0c" + "647ff8000000000001" + "0f" + "7801ff"},
-		{&anypb.Any{TypeUrl: "x/a.B", Value: []byte{1}}, "01" + "02" + "01" + "7305782f612e42" + "02" + "780101"},
+		{&chatv1.CompleteRequest{}, "016d00"},
+		{&chatv1.CompleteRequest{Prompt: "hi", MaxTokens: 300, Fault: chatv1.Fault_FAULT_MIDWAY}, "016d" + "03" + "01" + "73026869" + "03" + "75ac02" + "04" + "6504"},
+		{&proto3pb.TestAllTypes{OptionalBool: new(false), RepeatedInt32: []int32{0, -1}}, "016d" + "02" + "10" + "6200" + "1f" + "6c02" + "6900" + "6901"},
+		{&proto3pb.TestAllTypes{MapBoolString: map[bool]string{true: "b", false: ""}}, "016d" + "01" + "40" + "7002" + "62007300" + "6201730162"},
+		{&proto3pb.TestAllTypes{SingleFloat: 1, SingleDouble: math.NaN(), SingleBytes: []byte{255}}, "016d" + "03" + "0b" + "663f800000" + "0c" + "647ff8000000000001" + "0f" + "7801ff"},
+		{&anypb.Any{TypeUrl: "x/a.B", Value: []byte{1}}, "016d" + "02" + "01" + "7305782f612e42" + "02" + "780101"},
 	} {
 		if got := fmt.Sprintf("%x", canonical(c.m)); got != c.want {
 			t.Errorf("%v: %s, want %s", c.m, got, c.want)
@@ -66,7 +66,18 @@ func TestCanonicalAny(t *testing.T) {
 			}
 		}
 	}
-	canonical(nestedAny(t, 100)) // ends
+	if n := bytes.Count(canonical(nestedAny(t, 100)), []byte("a\x27type.googleapis.com/google.protobuf.Any")); n != 16 {
+		t.Errorf("%d Any in each other were expanded, want 16", n)
+	}
+}
+
+func TestCanonicalNaN(t *testing.T) {
+	other64, other32 := math.Float64frombits(0xfff8000000000002), math.Float32frombits(0xffc00002)
+	a := canonical(&proto3pb.TestAllTypes{SingleDouble: math.NaN(), SingleFloat: float32(math.NaN())})
+	b := canonical(&proto3pb.TestAllTypes{SingleDouble: other64, SingleFloat: other32})
+	if !bytes.Equal(a, b) {
+		t.Errorf("two NaN: %x, %x", a, b)
+	}
 }
 
 func TestCanonicalUnknownFields(t *testing.T) {

@@ -27,11 +27,11 @@ func TestFrame(t *testing.T) {
 	m.Stream.Event.Oneof = m.Output.Oneofs().ByName("event")
 	id := event.At(7, event.NewMark())
 	wire := marshal(t, &chatv1.CompleteResponse{
-		Sequence: 3, Event: &chatv1.CompleteResponse_Token{Token: &chatv1.Token{Text: "<b>&\u2028\n"}},
+		Sequence: 3, Event: &chatv1.CompleteResponse_Token{Token: &chatv1.Token{Text: "<b>&\u2028\n\"a b\\"}},
 	})
 	got := string(transcode.NewEncoder(m).AppendFrame([]byte("before\n"), id, wire))
 	want := "before\nid: " + id.String() + "\nevent: token\n" +
-		`data: {"sequence":3,"token":{"text":"\u003cb\u003e\u0026\u2028\n"}}` + "\n\n"
+		`data: {"sequence":3,"token":{"text":"\u003cb\u003e\u0026\u2028\n\"a b\\"}}` + "\n\n"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
