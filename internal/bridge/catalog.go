@@ -273,7 +273,7 @@ func (c *catalog) print() {
 	for _, warning := range c.table.Warnings() {
 		c.bridge.logger.Warn(warning)
 	}
-	if err := routetable.Write(c.bridge.stdout, c.table, "http://"+c.bridge.Addr().String()); err != nil {
+	if err := routetable.Write(c.bridge.stdout, c.table, routetable.BaseURL(c.bridge.Addr().String())); err != nil {
 		c.bridge.logger.Warn("the table of routes could not be printed", "cause", err)
 	}
 	for _, name := range c.missingLocked() {
