@@ -1,11 +1,11 @@
 // Ties the page together: controls → a run of a stream → what is shown of it.
-import { byId, oncePerFrame, randomName } from './dom.js';
+import { byId, randomName, soon } from './dom.js';
 import { GapCheck } from './gapcheck.js';
 import { Run } from './run.js';
 import { Wire } from './wire.js';
 import { showCheck } from './tape.js';
-import { showTimeline } from './timeline.js';
-import { showFrames } from './frames.js';
+import { clearTimeline, showTimeline } from './timeline.js';
+import { clearFrames, showFrames } from './frames.js';
 import { chat } from './streams/chat.js';
 import { tasks } from './streams/tasks.js';
 import { prices } from './streams/prices.js';
@@ -13,7 +13,7 @@ import { feed } from './streams/feed.js';
 
 const streams = { chat, tasks, prices, feed };
 const controls = byId('controls');
-const wire = new Wire(randomName(16), oncePerFrame(() => {
+const wire = new Wire(randomName(16), soon(() => {
   showTimeline(wire.connections);
   showFrames(wire.connections);
 }));
@@ -23,13 +23,15 @@ let run; // the stream that is shown; undefined before the first
 let runs = 0;
 let check = new GapCheck();
 let view;
-const showNumbers = oncePerFrame(() => showCheck(check, run));
+const showNumbers = soon(() => showCheck(check, run));
 
 const STATES = {
-  connecting: 'Connecting', live: 'Live', reconnecting: 'Reconnecting', ending: 'Ending', ended: 'Ended', refused: 'Refused',
+  idle: 'Not started', connecting: 'Connecting', live: 'Live', reconnecting: 'Reconnecting', ending: 'Ending', ended: 'Ended', refused: 'Refused',
 };
 
 function choose(name) {
+  leave();
+  clear();
   chosen = name;
   const stream = streams[name];
   byId('stage-title').textContent = stream.title;
@@ -48,10 +50,10 @@ async function start() {
   leave();
   const stream = streams[chosen];
   const form = new FormData(controls);
-  const number = String(++runs);
-  check = new GapCheck();
-  run = undefined;
+  clear();
+  const number = String(runs);
   say('Starting …');
+  pill('connecting');
   let url;
   try {
     url = await stream.url(form);
@@ -61,7 +63,6 @@ async function start() {
     return;
   }
   if (number !== String(runs)) return; // another one was started meanwhile
-  wire.begin(number);
   view = stream.view(byId('view'), form);
   // The two keys tell the page's server whose connection this is. The bridge ignores keys that begin with "_".
   const tapped = `${url}${url.includes('?') ? '&' : '?'}_tap=${wire.tap}&_run=${number}`;
@@ -74,6 +75,21 @@ async function start() {
   run.path = url;
   onState();
   showCurl();
+}
+
+/** Forgets what is on the screen. */
+function clear() {
+  run = undefined;
+  runs++; // whatever the old run still has to say, it is not heard
+  check = new GapCheck();
+  wire.begin(String(runs));
+  clearTimeline();
+  clearFrames();
+  byId('view').replaceChildren();
+  byId('cut').disabled = byId('stop').disabled = true;
+  pill('idle');
+  say('Start the stream, then cut its connection.');
+  showNumbers();
 }
 
 /** Ends what runs, before something else begins. */
@@ -155,7 +171,8 @@ function explain(refused) {
 async function cut() {
   if (!run?.going) return;
   say('Cutting in the middle of the next frame …');
-  await fetch('/demo/cut', { method: 'POST', body: JSON.stringify({ tap: wire.tap, run: String(runs) }) });
+  const response = await fetch('/demo/cut', { method: 'POST', body: JSON.stringify({ tap: wire.tap, run: String(runs) }) });
+  if (response.ok && (await response.json()).connections === 0) say('There is no connection to cut just now.');
 }
 
 function say(text, bad = false) {
@@ -192,8 +209,13 @@ byId('cut').addEventListener('click', cut);
 byId('stop').addEventListener('click', () => run?.cancel().catch((error) => say(`Could not stop the call: ${error.message}`, true)));
 byId('follow').addEventListener('change', () => showFrames(wire.connections));
 byId('copy').addEventListener('click', async () => {
-  await navigator.clipboard?.writeText(byId('curl').textContent);
-  byId('copy').textContent = 'Copied';
+  try {
+    await navigator.clipboard.writeText(byId('curl').textContent);
+    byId('copy').textContent = 'Copied';
+  } catch { // not allowed, or not there: it needs HTTPS or localhost
+    getSelection().selectAllChildren(byId('curl'));
+    byId('copy').textContent = 'Selected';
+  }
   setTimeout(() => (byId('copy').textContent = 'Copy'), 1500);
 });
 setInterval(() => {

@@ -43,18 +43,27 @@ export function randomName(length) {
 /** The colour class of a connection, counted from 1. */
 export const colour = (connection) => `c${((connection - 1) % 6) + 1}`;
 
-/** Puts what is pending on the screen once a frame, however often it is called. */
-export function oncePerFrame(render) {
+/** Calls render soon, and at most ten times a second, however often the function that is returned is called. */
+export function soon(render) {
   let pending = false;
   return () => {
     if (pending) return;
     pending = true;
-    // A page in a background tab gets no animation frames, and must not fall behind without end.
-    const run = () => {
+    setTimeout(() => {
       pending = false;
       render();
-    };
-    if (document.hidden) setTimeout(run, 250);
-    else requestAnimationFrame(run);
+    }, 100);
   };
+}
+
+/** Makes a list's children equal to nodes. Those that are equal already stay, with their selection and their focus. */
+export function showList(list, nodes) {
+  const old = [...list.children].reverse(); // compared from the end: new ones come at the beginning
+  const kept = nodes.toReversed().map((node, i) => (old[i]?.isEqualNode(node) ? old[i] : node)).reverse();
+  for (const child of old) {
+    if (!kept.includes(child)) child.remove();
+  }
+  kept.forEach((node, i) => {
+    if (list.children[i] !== node) list.insertBefore(node, list.children[i] ?? null);
+  });
 }

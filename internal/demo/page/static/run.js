@@ -12,6 +12,8 @@ export class Run {
   lastId = '';
   /** Responses that brought their first frame. */
   connections = 0;
+  /** Responses that went on where the one before was lost. */
+  resumed = 0;
   /** When the first frame of the newest response came: milliseconds since the page was loaded. */
   openedAt = 0;
   /** What stream.end said: a google.rpc.Status; undefined while the call goes on. */
@@ -74,6 +76,7 @@ export class Run {
     const data = JSON.parse(event.data.split('\n').at(-1));
     if (type === 'stream.open') {
       this.connections++;
+      if (this.connections > 1 && data.resumed) this.resumed++;
       this.openedAt = performance.now();
     }
     if (type === 'stream.end') this.status = data;

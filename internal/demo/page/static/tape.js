@@ -12,7 +12,7 @@ export function showCheck(check, run) {
   byId('n-events').textContent = check.events;
   byId('n-missing').textContent = check.missing.size;
   byId('n-twice').textContent = check.twice;
-  byId('n-connections').textContent = run?.connections ?? 0;
+  byId('n-resumed').textContent = run?.resumed ?? 0;
   byId('last-id').textContent = run?.lastId || '–';
   const tape = byId('tape');
   tape.setAttribute('aria-label', `${title}. ${text}`);
@@ -21,8 +21,7 @@ export function showCheck(check, run) {
 
 function judge(check, run) {
   if (check.events === 0) return ['none', 'Nothing received yet', 'Every event carries a number. Each must come, once.'];
-  const resumes = Math.max(run.connections - 1, 0);
-  const after = resumes === 0 ? 'on one connection so far' : `over ${plural(resumes + 1, 'connection')}`;
+  const after = run.connections > 1 ? `over ${plural(run.connections, 'connection')}` : `on one connection${run.going ? ' so far' : ''}`;
   if (!check.good) {
     const numbers = [...check.missing].slice(0, 5).join(', ') + (check.missing.size > 5 ? ' …' : '');
     return ['bad', 'Something is wrong', `${check.missing.size} missing${numbers && ` (${numbers})`}, ${check.twice} twice, ${after}`];

@@ -1,5 +1,5 @@
 // The list of connections: what the browser presented, what it got, and how it ended.
-import { byId, clock, colour, el, plural, span } from './dom.js';
+import { byId, clock, colour, el, plural, showList, span } from './dom.js';
 
 const ENDINGS = {
   end: 'Ended by the bridge, in good order',
@@ -18,6 +18,10 @@ const CONTROL = {
   'stream.end': (data) => data.code ? `${data.status}: ${data.message}` : 'the call ended with OK',
 };
 
+export function clearTimeline() {
+  byId('timeline').replaceChildren(el('li.empty', {}, 'Each connection of the browser shows up here, with the id that it presented.'));
+}
+
 export function showTimeline(connections) {
   const list = byId('timeline');
   if (connections.length === 0) return;
@@ -33,7 +37,7 @@ export function showTimeline(connections) {
       items.push(el('li.pause', {}, `${span(connection.at - before.closedAt)} without a connection${wait}`));
     }
   }
-  list.replaceChildren(...items);
+  showList(list, items);
 }
 
 function card(connection, number, hue) {

@@ -53,7 +53,7 @@ export const chat = {
         text.replaceChildren();
       },
       ended() {
-        if (!answer.classList.contains('done')) done('Stopped', false);
+        if (!answer.classList.contains('done')) done(text.hasChildNodes() ? 'Stopped here' : 'No answer', false);
       },
     };
   },

@@ -18,7 +18,7 @@ export const feed = {
   },
 
   view(box) {
-    const list = el('ol.feed', { 'aria-label': 'Items, newest first' });
+    const list = el('ol.feed', { tabIndex: 0, 'aria-label': 'Items, newest first' });
     box.replaceChildren(list);
     return {
       event(type, data) {

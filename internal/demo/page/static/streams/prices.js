@@ -4,6 +4,8 @@ import { el } from '../dom.js';
 const dollars = new Intl.NumberFormat('en-US', { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const percent = new Intl.NumberFormat('en-US', { minimumFractionDigits: 2, maximumFractionDigits: 2, signDisplay: 'exceptZero' });
 
+const ALL = 8; // symbols there are
+
 export const prices = {
   title: 'Prices',
   method: 'demo.prices.v1.PriceService/WatchPrices',
@@ -12,7 +14,8 @@ export const prices = {
 
   url(form) {
     const query = new URLSearchParams();
-    for (const symbol of form.getAll('symbols')) query.append('symbols', symbol);
+    const symbols = form.getAll('symbols');
+    if (symbols.length < ALL) for (const symbol of symbols) query.append('symbols', symbol); // none stands for all
     if (form.get('interval')) query.set('interval', form.get('interval'));
     return query.size ? `/v1/prices?${query}` : '/v1/prices';
   },
