@@ -1,0 +1,362 @@
+package delivery_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/grpc-sse/grpc-sse/internal/delivery"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// source is fed by a test.
+type source struct {
+	mu      sync.Mutex
+	frames  [][]byte
+	ended   bool
+	waiting []byte
+	outage  int
+	written int
+	ageless bool
+	changed chan struct{}
+}
+
+func newSource() *source { return &source{changed: make(chan struct{})} }
+
+func (s *source) change(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *source) add(frame string) { s.change(func() { s.frames = append(s.frames, []byte(frame)) }) }
+func (s *source) end()             { s.change(func() { s.ended = true }) }
+
+func (s *source) Opening(dst []byte, _ time.Duration) []byte { return append(dst, "opening\n\n"...) }
+
+func (s *source) Next(int) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.written < len(s.frames):
+		return s.frames[s.written], nil
+	case s.ended:
+		return nil, io.EOF
+	default:
+		return nil, nil
+	}
+}
+
+func (s *source) Written() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.written = min(s.written+1, len(s.frames))
+}
+
+func (s *source) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
+}
+
+func (s *source) Waiting() ([]byte, int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waiting, s.outage
+}
+
+func (s *source) Ageless() bool { return s.ageless }
+
+var options = delivery.Options{Heartbeat: 8 * time.Second, WriteTimeout: 20 * time.Second, MaxAge: time.Hour}
+
+// client is one HTTP connection to a server in memory that delivers src.
+type client struct {
+	net.Conn
+	t      *testing.T
+	reader *bufio.Reader
+	result chan error // what Serve returned
+}
+
+func serve(t *testing.T, src delivery.Source, o delivery.Options, request string) *client {
+	ln := bufconn.Listen(4 << 10)
+	c := &client{t: t, result: make(chan error, 1)}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Vary", "Origin")
+		c.result <- delivery.Serve(w, r, src, o)
+	})}
+	go func() { _ = server.Serve(ln) }()
+	t.Cleanup(func() { _ = server.Close() })
+	var err error
+	if c.Conn, err = ln.DialContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	c.reader = bufio.NewReader(c)
+	return c
+}
+
+const get = "GET / HTTP/1.1\r\nHost: test\r\n\r\n"
+
+// head reads the head and returns its lines.
+func (c *client) head() []string {
+	c.t.Helper()
+	var lines []string
+	for {
+		line, err := c.reader.ReadString('\n')
+		if err != nil {
+			c.t.Fatalf("reading the head: %v after %q", err, lines)
+		}
+		if line == "\r\n" {
+			return lines
+		}
+		lines = append(lines, strings.TrimSpace(line))
+	}
+}
+
+func (c *client) expect(want string) {
+	c.t.Helper()
+	got := make([]byte, len(want))
+	if n, err := io.ReadFull(c.reader, got); err != nil || string(got) != want {
+		c.t.Fatalf("read %q, %v, want %q", got[:n], err, want)
+	}
+}
+
+func TestHeadFramesAndCleanEnd(t *testing.T) {
+	for _, tc := range []struct{ request, status string }{
+		{get, "HTTP/1.1 200 OK"},
+		{"GET / HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			src := newSource()
+			src.add("one\n\n")
+			c := serve(t, src, options, tc.request)
+			head := c.head()
+			if head[0] != tc.status {
+				t.Errorf("status line %q", head[0])
+			}
+			for _, line := range []string{
+				"Content-Type: text/event-stream; charset=utf-8", "Cache-Control: no-store, no-transform",
+				"X-Accel-Buffering: no", "Connection: close", "Vary: Origin",
+			} {
+				if !strings.Contains(strings.Join(head, "\n"), line) {
+					t.Errorf("no %q in the head:\n%s", line, strings.Join(head, "\n"))
+				}
+			}
+			c.expect("opening\n\none\n\n")
+			src.add("two\n\n")
+			c.expect("two\n\n")
+			src.end()
+			if rest, err := io.ReadAll(c.reader); err != nil || len(rest) != 0 {
+				t.Errorf("after the end: %q, %v", rest, err)
+			}
+			if err := <-c.result; err != nil {
+				t.Errorf("Serve: %v", err)
+			}
+		})
+	}
+}
+
+func TestHeartbeatsOnlyWhileQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		c := serve(t, src, options, get)
+		c.head()
+		c.expect("opening\n\n")
+		for range 5 {
+			time.Sleep(6 * time.Second)
+			src.add("busy\n\n")
+		}
+		c.expect(strings.Repeat("busy\n\n", 5))
+		began := time.Now()
+		c.expect(":\n\n:\n\n")
+		if quiet := time.Since(began); quiet < 2*6400*time.Millisecond || quiet > 2*9600*time.Millisecond {
+			t.Errorf("two heartbeats took %v, want 8 s ± 20 %% each", quiet)
+		}
+		src.end()
+		<-c.result
+	})
+}
+
+func TestWaitingIsSaidOnceAndWithEachHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		c := serve(t, src, options, get)
+		c.head()
+		c.expect("opening\n\n")
+		src.change(func() { src.waiting, src.outage = []byte("waiting\n\n"), 1 })
+		c.expect("waiting\n\n")
+		src.change(func() {}) // another attempt of the same outage
+		began := time.Now()
+		c.expect("waiting\n\n")
+		if time.Since(began) < 6*time.Second {
+			t.Error("said again before the heartbeat")
+		}
+		src.change(func() { src.waiting, src.outage = nil, 0 })
+		src.add("back\n\n")
+		c.expect("back\n\n:\n\n")
+		src.end()
+		<-c.result
+	})
+}
+
+func TestMaximumAge(t *testing.T) {
+	for _, ageless := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			src := newSource()
+			src.ageless = ageless
+			o := options
+			o.Heartbeat = 24 * time.Hour
+			c := serve(t, src, o, get)
+			c.head()
+			c.expect("opening\n\n")
+			began := time.Now()
+			if ageless {
+				time.Sleep(2 * time.Hour)
+				src.end()
+			}
+			if _, err := io.ReadAll(c.reader); err != nil {
+				t.Error(err)
+			}
+			if err := <-c.result; err != nil {
+				t.Errorf("Serve: %v", err)
+			}
+			if age := time.Since(began); !ageless && (age < 48*time.Minute || age > 72*time.Minute) {
+				t.Errorf("ended after %v, want 1 h ± 20 %%", age)
+			}
+		})
+	}
+}
+
+func TestClientThatLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		c := serve(t, src, options, get)
+		c.head()
+		c.expect("opening\n\n")
+		_ = c.Close()
+		if err := <-c.result; err == nil {
+			t.Error("Serve did not say that the client has gone")
+		}
+	})
+}
+
+func TestClientThatDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.add(strings.Repeat("x", 64<<10))
+		c := serve(t, src, options, get)
+		began := time.Now()
+		if err := <-c.result; err == nil {
+			t.Error("Serve did not fail")
+		}
+		if took := time.Since(began); took != options.WriteTimeout {
+			t.Errorf("given up after %v, want %v", took, options.WriteTimeout)
+		}
+		if src.written != 0 {
+			t.Error("what was not written counts as written")
+		}
+	})
+}
+
+// TestCutFrameIsAReset: the client must not take a cut frame for the end, so the connection is reset, not closed.
+func TestCutFrameIsAReset(t *testing.T) {
+	src := newSource()
+	src.add(strings.Repeat("x", 32<<20)) // more than the sockets hold
+	o := options
+	o.WriteTimeout = 50 * time.Millisecond
+	result := make(chan error, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		result <- delivery.Serve(w, r, src, o)
+	}))
+	server.Listener = delivery.Listener(server.Listener)
+	server.Start()
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, get); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-result; err == nil {
+		t.Fatal("Serve did not fail")
+	}
+	if _, err := io.Copy(io.Discard, conn); err == nil {
+		t.Error("the connection was closed cleanly in the middle of a frame")
+	}
+}
+
+// plainWriter hides everything but http.ResponseWriter and Flush.
+type plainWriter struct {
+	http.ResponseWriter
+	http.Flusher
+}
+
+func TestOrdinaryPath(t *testing.T) {
+	src := newSource()
+	src.add("one\n\n")
+	src.add("two\n\n")
+	src.end()
+	recorder := httptest.NewRecorder()
+	if err := delivery.Serve(plainWriter{recorder, recorder}, httptest.NewRequest(http.MethodGet, "/", nil), src, options); err != nil {
+		t.Fatal(err)
+	}
+	if got := recorder.Body.String(); got != "opening\n\none\n\ntwo\n\n" || !recorder.Flushed {
+		t.Errorf("body %q, flushed %v", got, recorder.Flushed)
+	}
+	if got := recorder.Header().Get("Content-Type"); got != "text/event-stream; charset=utf-8" {
+		t.Errorf("Content-Type %q", got)
+	}
+}
+
+func TestOrdinaryPathClientThatLeaves(t *testing.T) {
+	src := newSource()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	recorder := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx)
+	if err := delivery.Serve(plainWriter{recorder, recorder}, r, src, options); err == nil {
+		t.Error("Serve did not say that the client has gone")
+	}
+}
+
+// failingWriter fails in the middle of the body.
+type failingWriter struct{ *httptest.ResponseRecorder }
+
+func (failingWriter) Write([]byte) (int, error) { return 0, errors.New("broken") }
+
+func TestOrdinaryPathAbortsWhatIsCut(t *testing.T) {
+	defer func() {
+		if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
+			t.Errorf("recovered %v", err)
+		}
+	}()
+	_ = delivery.Serve(failingWriter{httptest.NewRecorder()}, httptest.NewRequest(http.MethodGet, "/", nil), newSource(), options)
+}
+
+func TestHead(t *testing.T) {
+	recorder := httptest.NewRecorder()
+	delivery.Head(recorder)
+	if recorder.Code != http.StatusOK || recorder.Body.Len() != 0 || recorder.Header().Get("X-Accel-Buffering") != "no" {
+		t.Errorf("%d %v %q", recorder.Code, recorder.Header(), recorder.Body)
+	}
+}
