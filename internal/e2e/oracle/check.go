@@ -1,0 +1,245 @@
+package oracle
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// ViolationError is one broken promise.
+type ViolationError struct {
+	// Promise is the broken one: "rising", "unique", "contiguous", "chain", "isolated", "identical", "terminal",
+	// "opened" or "well-formed".
+	Promise string
+	// Record is the index in Transcript.Records; -1 where it is about no record.
+	Record int
+	// What says what is wrong.
+	What string
+}
+
+func (v *ViolationError) Error() string {
+	if v.Record < 0 {
+		return v.Promise + ": " + v.What
+	}
+	return fmt.Sprintf("%s: record %d: %s", v.Promise, v.Record, v.What)
+}
+
+// violations collects the broken promises of one kind.
+type violations struct {
+	promise string
+	errs    []error
+}
+
+func (v *violations) add(record int, format string, a ...any) {
+	v.errs = append(v.errs, &ViolationError{Promise: v.promise, Record: record, What: fmt.Sprintf(format, a...)})
+}
+
+func (v *violations) err() error { return errors.Join(v.errs...) }
+
+// Check runs all validators that look at one transcript of the chain named stream. Terminal is run where the stream
+// was read to its end.
+func Check(t *Transcript, stream string, ended bool) error {
+	errs := []error{WellFormed(t), Opened(t), Rising(t), Unique(t), Contiguous(t), Chain(t), Isolated(t, stream)}
+	if ended {
+		errs = append(errs, Terminal(t))
+	}
+	return errors.Join(errs...)
+}
+
+// WellFormed checks this: nothing came that only a lenient parser copes with, and ids are ids.
+func WellFormed(t *Transcript) error {
+	v := violations{promise: "well-formed"}
+	for i, c := range t.Connections {
+		for _, odd := range c.Oddities {
+			v.add(-1, "connection %d sent %s", i, odd)
+		}
+	}
+	for i, r := range t.Records {
+		if r.ID == "" {
+			if r.isLogged() {
+				v.add(i, "a %s without an id", r.Event)
+			}
+			continue
+		}
+		p, err := placeOf(r.ID)
+		switch {
+		case err != nil:
+			v.add(i, "%v", err)
+		case p.end != (r.Event == typeEnd) && r.Event != typeOpen: // an open frame repeats what was presented
+			v.add(i, "id %q on a %s", r.ID, r.Event)
+		}
+	}
+	return v.err()
+}
+
+// Opened checks this: every response begins with stream.open, whose id is the cursor that was presented.
+func Opened(t *Transcript) error {
+	v := violations{promise: "opened"}
+	last := -1
+	for i, r := range t.Records {
+		first := r.Connection != last
+		last = r.Connection
+		if first != (r.Event == typeOpen) {
+			v.add(i, "a %s as the first record: %t", r.Event, first)
+			continue
+		}
+		if presented := t.Connections[r.Connection].Presented; first && presented != "" && r.ID != presented {
+			v.add(i, "opened at %q, but %q was presented", r.ID, presented)
+		}
+	}
+	return v.err()
+}
+
+// Rising checks this: positions only go up. A reader's own frame may repeat the position before it: it is a cursor.
+func Rising(t *Transcript) error {
+	v := violations{promise: "rising"}
+	var last place
+	seen := false
+	for i, r := range t.Records {
+		p, err := placeOf(r.ID)
+		if r.ID == "" || err != nil {
+			continue
+		}
+		if seen && (p.position < last.position || (p.position == last.position && r.isLogged())) {
+			v.add(i, "position %d after %d", p.position, last.position)
+		}
+		last, seen = p, true
+	}
+	return v.err()
+}
+
+// Unique checks this: no id comes twice on log records.
+func Unique(t *Transcript) error {
+	v := violations{promise: "unique"}
+	first := map[string]int{}
+	for i, r := range t.Records {
+		if r.ID == "" || !r.isLogged() {
+			continue
+		}
+		if before, ok := first[r.ID]; ok {
+			v.add(i, "id %q came already as record %d", r.ID, before)
+			continue
+		}
+		first[r.ID] = i
+	}
+	return v.err()
+}
+
+// Contiguous checks this: within a generation, positions go up by exactly one from what the client held, unless a stream.reset in
+// between says otherwise. It sees a loss that Chain cannot: of the last events before an end.
+func Contiguous(t *Transcript) error {
+	v := violations{promise: "contiguous"}
+	var held place
+	seen := false
+	for i, r := range t.Records {
+		p, err := placeOf(r.ID)
+		if r.ID == "" || err != nil {
+			continue
+		}
+		sameRun := p.end || p.mark == held.mark
+		if seen && r.Event != typeReset && r.isLogged() && sameRun && p.position != held.position+1 {
+			v.add(i, "position %d follows %d", p.position, held.position)
+		}
+		if r.Event == typeOpen && t.Connections[r.Connection].Presented == r.ID {
+			seen = seen && r.resumed() // nothing is promised about what follows a cursor that was not known
+			continue
+		}
+		held, seen = p, true
+	}
+	return v.err()
+}
+
+// Chain checks this: each link's hash is right, and each is the next one of the link before it, unless a stream.reset in between
+// says otherwise; what follows a reset is a chain again.
+func Chain(t *Transcript) error {
+	v := violations{promise: "chain"}
+	var last *Link
+	for i, r := range t.Records {
+		if r.Event == typeReset {
+			last = nil
+			continue
+		}
+		if !r.isApplication() {
+			continue
+		}
+		link, err := DecodeLink(r.Data)
+		if err != nil {
+			v.add(i, "%v", err)
+			continue
+		}
+		switch {
+		case link.Hash != link.Sum():
+			v.add(i, "link %d was changed on the way", link.N)
+		case link.N == 1 && link.Prev != genesis(link.Stream):
+			v.add(i, "link 1 does not begin the chain")
+		case last == nil || link.Stream != last.Stream: // of another stream: Isolated says so
+		case link.N == last.N+1 && link.Prev != last.Hash:
+			v.add(i, "link %d does not hold the hash of the one before it", link.N)
+		case link.N > last.N+1:
+			v.add(i, "links %d to %d are missing", last.N+1, link.N-1)
+		case link.N <= last.N:
+			v.add(i, "link %d after link %d", link.N, last.N)
+		}
+		last = &link
+	}
+	return v.err()
+}
+
+// Isolated checks this: every link is of the stream that was asked for.
+func Isolated(t *Transcript, stream string) error {
+	v := violations{promise: "isolated"}
+	for i, r := range t.Records {
+		if !r.isApplication() {
+			continue
+		}
+		if link, err := DecodeLink(r.Data); err == nil && link.Stream != stream {
+			v.add(i, "a link of %q on %q", link.Stream, stream)
+		}
+	}
+	return v.err()
+}
+
+// Terminal checks this: the end came exactly once and last, and who came back after it got a 204 and nothing else.
+func Terminal(t *Transcript) error {
+	v := violations{promise: "terminal"}
+	end := -1
+	for i, r := range t.Records {
+		switch {
+		case end >= 0:
+			v.add(i, "a %s after the end", r.Event)
+		case r.Event == typeEnd:
+			end = i
+		}
+	}
+	if end < 0 {
+		v.add(-1, "the stream never said that it ended")
+		return v.err()
+	}
+	for i := t.Records[end].Connection + 1; i < len(t.Connections); i++ {
+		if status := t.Connections[i].Status; status != http.StatusNoContent && status != 0 {
+			v.add(-1, "connection %d, after the end, got status %d", i, status)
+		}
+	}
+	return v.err()
+}
+
+// Identical checks this: the same id stands for the same bytes, for every client and in every replay.
+func Identical(transcripts ...*Transcript) error {
+	v := violations{promise: "identical"}
+	type content struct{ event, data string }
+	known := map[string]content{}
+	for n, t := range transcripts {
+		for i, r := range t.Records {
+			if r.ID == "" || !r.isLogged() {
+				continue
+			}
+			now := content{r.Event, r.Data}
+			if before, ok := known[r.ID]; ok && before != now {
+				v.add(i, "transcript %d has %q for id %q, another has %q", n, now, r.ID, before)
+				continue
+			}
+			known[r.ID] = now
+		}
+	}
+	return v.err()
+}
