@@ -110,6 +110,7 @@ func (d demoParts) run(ctx context.Context, e env) error {
 
 	var backendErr, pageErr error
 	parts.Go(func() {
+		//nolint:contextcheck // Serve gets the context; New needs none
 		backendErr = demo.NewServer(demo.Options{}).Serve(others, d.backend)
 		stopBridge()
 	})

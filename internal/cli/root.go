@@ -55,6 +55,7 @@ type env struct {
 // Main runs the command line args (without the program's name) and returns the exit code: 0 when all went well, 1 for a
 // failure, 2 for a command line that is wrong, others where the verb says so. It ends early when ctx does.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	//nolint:contextcheck // the commands get it from ExecuteContextC
 	root := newRoot(env{stdin: stdin, stdout: stdout, stderr: stderr})
 	// Whatever fails before a command begins to run (an unknown command, a bad flag, a wrong number of arguments) is a
 	// wrong command line; cobra has no type for it.

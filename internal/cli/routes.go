@@ -112,7 +112,7 @@ func readSchema(ctx context.Context, u config.Upstream, timeout time.Duration) (
 	if err != nil {
 		return nil, err
 	}
-	defer up.Close()
+	defer func() { _ = up.Close() }() // only says that it was closed before
 	var last error
 	for {
 		s, err := schema.Reflect(ctx, up.Conn(), u.Name)

@@ -28,8 +28,10 @@ func TestErrors(t *testing.T) {
 			`rules, limits, forward_metadata, principal, open_window, heartbeat, max_connection_age, write_timeout, drain_window, log`},
 		{"key twice", up + "listen: ':1'\nadmin: ':2'\nlisten: ':3'", `test.yaml:4:1: listen: is written twice, first in line 2; keep one of the two`},
 		{"key twice in two spellings", up + "limits:\n  log_bytes: 2Mi\n  logBytes: 3Mi", `test.yaml:4:3: limits.log_bytes: is written twice, first in line 3; keep one of the two`},
-		{"map key twice", "upstreams:\n- target: a:1\n  metadata:\n    x: {value: a}\n    x: {value: b}",
-			`test.yaml:5:5: upstreams[0].metadata["x"]: is written twice, first in line 4; keep one of the two`},
+		{
+			"map key twice", "upstreams:\n- target: a:1\n  metadata:\n    x: {value: a}\n    x: {value: b}",
+			`test.yaml:5:5: upstreams[0].metadata["x"]: is written twice, first in line 4; keep one of the two`,
+		},
 		{"no value", up + "listen:", `test.yaml:2:8: listen: has no value; give it one or leave the key out ({} is an empty section, [] an empty list)`},
 		{"tls without a value", "upstreams:\n- target: a:1\n  tls:", `test.yaml:3:7: upstreams[0].tls: has no value; give it one or leave the key out ({} is an empty section, [] an empty list)`},
 		{"null in a list", up + "expose: [~]", `test.yaml:2:10: expose[0]: has no value; give it one or leave the key out ({} is an empty section, [] an empty list)`},
@@ -41,14 +43,20 @@ func TestErrors(t *testing.T) {
 		{"odd line end", "listen: ':1'\n" + "admin: ':2'\r" + up, `test.yaml:2: a line ends in neither LF nor CR LF; use one of these everywhere`},
 		{"list for a scalar", up + "listen: [1]", `test.yaml:2:9: listen: expected scalar, got sequence`},
 		{"scalar for a list", up + "expose: a.B/C", `test.yaml:2:9: expose: expected sequence, got scalar`},
-		{"scalar for a secret", "upstreams: [{target: 'a:1', metadata: {authorization: s3cret}}]",
-			`test.yaml:1:55: upstreams[0].metadata["authorization"]: expected fields for grpcsse.config.v1.Secret, got scalar`},
+		{
+			"scalar for a secret", "upstreams: [{target: 'a:1', metadata: {authorization: s3cret}}]",
+			`test.yaml:1:55: upstreams[0].metadata["authorization"]: expected fields for grpcsse.config.v1.Secret, got scalar`,
+		},
 		{"duration without a unit", up + "heartbeat: 8", `test.yaml:2:12: heartbeat: invalid duration: missing unit, expected one of [h m s ms us ns]`},
 		{"bad duration", up + "heartbeat: soon", `test.yaml:2:12: heartbeat: invalid number, expected digit`},
-		{"bad enum", up + "rules: [{selector: a.B.C, stream: {on_lost: RESTRAT}}]",
-			`test.yaml:2:45: rules[0].stream.on_lost: no value is called "RESTRAT"; did you mean "RESTART"? use one of ON_LOST_UNSPECIFIED, RESTART, END`},
-		{"enum by number", up + "rules: [{selector: a.B.C, stream: {on_lost: 1}}]",
-			`test.yaml:2:45: rules[0].stream.on_lost: no value is called "1"; use one of ON_LOST_UNSPECIFIED, RESTART, END`},
+		{
+			"bad enum", up + "rules: [{selector: a.B.C, stream: {on_lost: RESTRAT}}]",
+			`test.yaml:2:45: rules[0].stream.on_lost: no value is called "RESTRAT"; did you mean "RESTART"? use one of ON_LOST_UNSPECIFIED, RESTART, END`,
+		},
+		{
+			"enum by number", up + "rules: [{selector: a.B.C, stream: {on_lost: 1}}]",
+			`test.yaml:2:45: rules[0].stream.on_lost: no value is called "1"; use one of ON_LOST_UNSPECIFIED, RESTART, END`,
+		},
 		{"bad bool", up + "cors: {credentials: yes}", `test.yaml:2:21: cors.credentials: expected bool, got "yes"`},
 		{"bad number", up + "limits: {connections: many}", `test.yaml:2:23: limits.connections: invalid integer: invalid number, expected digit`},
 		{"several at once", "lissten: 1\nheartbeat: 8\n" + up, "test.yaml:1:1: lissten: unknown key; did you mean \"listen\"? the keys here are " +
@@ -76,25 +84,39 @@ func TestErrors(t *testing.T) {
 		// Upstreams.
 		{"target without a port", "upstreams: [{target: localhost}]", `test.yaml:1:22: upstreams[0].target: "localhost" has no port; write, for example, localhost:9090`},
 		{"dns target without a port", "upstreams: [{target: 'dns:///prices'}]", `test.yaml:1:22: upstreams[0].target: "prices" has no port; write, for example, prices:9090`},
-		{"target is a URL", "upstreams: [{target: 'https://prices:443/'}]",
-			`test.yaml:1:22: upstreams[0].target: "https://prices:443/" is a URL; write the HOST:PORT of the gRPC server: prices:443 (TLS is switched on by the upstream's tls section)`},
+		{
+			"target is a URL", "upstreams: [{target: 'https://prices:443/'}]",
+			`test.yaml:1:22: upstreams[0].target: "https://prices:443/" is a URL; write the HOST:PORT of the gRPC server: prices:443 (TLS is switched on by the upstream's tls section)`,
+		},
 		{"target of an unknown scheme", "upstreams: [{target: 'gopher://x'}]", `test.yaml:1:22: upstreams[0].target: "gopher://x": gRPC knows no scheme gopher; write HOST:PORT, dns:///HOST:PORT or unix:///PATH`},
 		{"target with a bad port", "upstreams: [{target: 'a:b'}]", `test.yaml:1:22: upstreams[0].target: "a:b": "b" is not a port; give a number from 1 to 65535`},
 		{"target on bare IPv6", "upstreams: [{target: '::1'}]", `test.yaml:1:22: upstreams[0].target: "::1" is not HOST:PORT; an IPv6 address stands in brackets: [::1]:9090`},
-		{"one name twice", "upstreams:\n- {name: a, target: 'a:1'}\n- {name: a, target: 'b:1'}",
-			`test.yaml:3:10: upstreams[1].name: "a" is the name of another upstream already (line 2); names must be unique, and an upstream without one is called by its target`},
-		{"name is another's target", "upstreams:\n- {target: 'a:1'}\n- {name: 'a:1', target: 'b:1'}",
-			`test.yaml:3:10: upstreams[1].name: "a:1" is the name of another upstream already (line 2); names must be unique, and an upstream without one is called by its target`},
+		{
+			"one name twice", "upstreams:\n- {name: a, target: 'a:1'}\n- {name: a, target: 'b:1'}",
+			`test.yaml:3:10: upstreams[1].name: "a" is the name of another upstream already (line 2); names must be unique, and an upstream without one is called by its target`,
+		},
+		{
+			"name is another's target", "upstreams:\n- {target: 'a:1'}\n- {name: 'a:1', target: 'b:1'}",
+			`test.yaml:3:10: upstreams[1].name: "a:1" is the name of another upstream already (line 2); names must be unique, and an upstream without one is called by its target`,
+		},
 		{"name with a space", "upstreams: [{name: 'a b', target: 'a:1'}]", `test.yaml:1:20: upstreams[0].name: "a b" holds white space or control characters; use letters, digits and dashes`},
-		{"metadata of gRPC", "upstreams: [{target: 'a:1', metadata: {grpc-timeout: {value: 1s}}}]",
-			`test.yaml:1:54: upstreams[0].metadata["grpc-timeout"]: "grpc-timeout" cannot be sent: names that begin with grpc- belong to gRPC`},
-		{"metadata in upper case", "upstreams: [{target: 'a:1', metadata: {X-Key: {value: 1s}}}]",
-			`test.yaml:1:47: upstreams[0].metadata["X-Key"]: "X-Key" cannot be sent: write it in lower case: x-key`},
-		{"unset variable", "upstreams: [{target: 'a:1', metadata: {x: {env: GRPC_SSE_TEST_UNSET}}}]",
-			`test.yaml:1:49: upstreams[0].metadata["x"].env: the environment variable "GRPC_SSE_TEST_UNSET" is not set`},
+		{
+			"metadata of gRPC", "upstreams: [{target: 'a:1', metadata: {grpc-timeout: {value: 1s}}}]",
+			`test.yaml:1:54: upstreams[0].metadata["grpc-timeout"]: "grpc-timeout" cannot be sent: names that begin with grpc- belong to gRPC`,
+		},
+		{
+			"metadata in upper case", "upstreams: [{target: 'a:1', metadata: {X-Key: {value: 1s}}}]",
+			`test.yaml:1:47: upstreams[0].metadata["X-Key"]: "X-Key" cannot be sent: write it in lower case: x-key`,
+		},
+		{
+			"unset variable", "upstreams: [{target: 'a:1', metadata: {x: {env: GRPC_SSE_TEST_UNSET}}}]",
+			`test.yaml:1:49: upstreams[0].metadata["x"].env: the environment variable "GRPC_SSE_TEST_UNSET" is not set`,
+		},
 		{"empty secret value", "upstreams: [{target: 'a:1', metadata: {x: {value: ''}}}]", `test.yaml:1:43: upstreams[0].metadata["x"]: is empty; give it a value or leave it out`},
-		{"secret with a line break", "upstreams: [{target: 'a:1', metadata: {x: {value: \"s3\\ncret\"}}}]",
-			`test.yaml:1:43: upstreams[0].metadata["x"]: holds a line break or another character that is not printable ASCII`},
+		{
+			"secret with a line break", "upstreams: [{target: 'a:1', metadata: {x: {value: \"s3\\ncret\"}}}]",
+			`test.yaml:1:43: upstreams[0].metadata["x"]: holds a line break or another character that is not printable ASCII`,
+		},
 		{"certificate without key", "upstreams: [{target: 'a:1', tls: {cert_file: a}}]", `test.yaml:1:46: upstreams[0].tls.cert_file: a certificate without its key; give key_file too`},
 		{"key without certificate", "upstreams: [{target: 'a:1', tls: {key_file: a}}]", `test.yaml:1:45: upstreams[0].tls.key_file: a key without a certificate; give cert_file too`},
 
@@ -208,8 +230,10 @@ func TestFiles(t *testing.T) {
 	write(t, dir, "huge", strings.Repeat("x", 65<<10))
 	tests := []struct{ name, upstream, want string }{
 		{"all well", "descriptor_set: set, tls: {ca_file: cert.pem, cert_file: " + dir + "/cert.pem, key_file: key.pem}", ""},
-		{"no such file", "descriptor_set: nothing",
-			"descriptor_set: cannot read DIR/nothing: no such file or directory (a relative path begins at the folder of the config file)"},
+		{
+			"no such file", "descriptor_set: nothing",
+			"descriptor_set: cannot read DIR/nothing: no such file or directory (a relative path begins at the folder of the config file)",
+		},
 		{"no such absolute file", "descriptor_set: " + dir + "/nothing", "descriptor_set: cannot read DIR/nothing: no such file or directory"},
 		{"a folder", "descriptor_set: '.'", "descriptor_set: cannot read DIR: is a folder; name a file in it"},
 		{"no descriptor set", "descriptor_set: text", "descriptor_set: DIR/text is not a serialized FileDescriptorSet; make one with `buf build -o FILE` or `protoc --include_imports -o FILE`"},

@@ -168,8 +168,10 @@ var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 func parseYAML(name string, data []byte) (*yaml.Node, error) {
 	if at := oddBreak.FindIndex(data); at != nil {
 		line := strings.Count(string(data[:at[0]]), "\n") + 1
-		return nil, &Error{Where: name + ":" + strconv.Itoa(line),
-			Message: "a line ends in neither LF nor CR LF; use one of these everywhere"}
+		return nil, &Error{
+			Where:   name + ":" + strconv.Itoa(line),
+			Message: "a line ends in neither LF nor CR LF; use one of these everywhere",
+		}
 	}
 	decoder := yaml.NewDecoder(strings.NewReader(string(data)))
 	var document, second yaml.Node
@@ -181,8 +183,10 @@ func parseYAML(name string, data []byte) (*yaml.Node, error) {
 	}
 	switch err := decoder.Decode(&second); {
 	case err == nil:
-		return nil, &Error{Where: fmt.Sprintf("%s:%d", name, second.Line),
-			Message: "a second document begins here; a config is one document"}
+		return nil, &Error{
+			Where:   fmt.Sprintf("%s:%d", name, second.Line),
+			Message: "a second document begins here; a config is one document",
+		}
 	case !errors.Is(err, io.EOF):
 		return nil, syntaxError(name, err)
 	}
@@ -223,7 +227,7 @@ func readFile(path string, maxBytes int64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", shown, unwrapPath(err))
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	data, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
 	switch {
 	case err != nil:

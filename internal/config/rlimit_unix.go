@@ -13,5 +13,6 @@ func openFiles() int {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return 1024
 	}
-	return int(min(uint64(limit.Cur), math.MaxInt32)) // the type of Cur differs between systems
+	//nolint:unconvert // the type of Cur differs between systems
+	return int(min(uint64(limit.Cur), math.MaxInt32))
 }

@@ -169,8 +169,10 @@ var one = []method{
 	{name: "WatchKind", server: true, stream: &grpcssev1.Stream{Event: &grpcssev1.EventType{Source: &grpcssev1.EventType_Field{Field: "kind"}}}},
 	{name: "WatchSide", server: true, http: post("/v1/sides", "*"), stream: &grpcssev1.Stream{Event: &grpcssev1.EventType{Source: &grpcssev1.EventType_Field{Field: "side"}}}},
 	{name: "WatchPlain", server: true, http: get("/v1/with/quite/a/long/path/that/does/not/fit/into/one/line/together/with/curl/{inner.name}")},
-	{name: "Put", http: &annotations.HttpRule{Pattern: &annotations.HttpRule_Put{Put: "/v1/items/{number}"}, Body: "label",
-		AdditionalBindings: []*annotations.HttpRule{{Pattern: &annotations.HttpRule_Patch{Patch: "/v1/items/{number}"}, Body: "inner"}}}},
+	{name: "Put", http: &annotations.HttpRule{
+		Pattern: &annotations.HttpRule_Put{Put: "/v1/items/{number}"}, Body: "label",
+		AdditionalBindings: []*annotations.HttpRule{{Pattern: &annotations.HttpRule_Patch{Patch: "/v1/items/{number}"}, Body: "inner"}},
+	}},
 	{name: "Delete", http: &annotations.HttpRule{Pattern: &annotations.HttpRule_Delete{Delete: "/v1/items/{number}"}}},
 	{name: "Poke", http: post("/v1/items/{number}:poke", "")},
 	{name: "Upload", client: true, http: post("/v1/upload", "*")},
