@@ -136,12 +136,13 @@ func (b *Bridge) counted(next http.Handler) http.Handler {
 	})
 }
 
-// always sets the headers that every response has, errors and preflights included.
+// always sets the headers that every response has, errors and preflights included. The origin is added to Vary by what
+// looks at it.
 func always(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
-		h.Set("Vary", "Origin, Accept, Accept-Encoding")
+		h.Set("Vary", "Accept, Accept-Encoding")
 		h.Set("X-Content-Type-Options", "nosniff")
 		next.ServeHTTP(w, r)
 	})

@@ -46,9 +46,13 @@ func (b *Budget) Full() bool {
 }
 
 func (b *Budget) add(l *Log) {
+	if b == nil {
+		return
+	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.logs[l] = struct{}{}
+	b.mu.Unlock()
+	b.used.Add(overheadBytes)
 }
 
 func (b *Budget) drop(l *Log, freed int) {

@@ -105,9 +105,7 @@ func New(o Options) *Log {
 		limits: o.Limits, keepNewest: o.KeepNewest, start: o.First, mark: o.Mark, budget: o.Budget, evicted: o.Evicted,
 		now: o.Now, first: o.First, last: o.First, written: o.First,
 	}
-	if l.budget != nil {
-		l.budget.add(l)
-	}
+	l.budget.add(l)
 	return l
 }
 
@@ -146,6 +144,10 @@ func (l *Log) appendLocked(build func([]byte, event.ID) []byte) (grown int) {
 	l.unsent += n
 	return grown + indexEntryBytes
 }
+
+// overheadBytes is about what a log and its run cost beside its records. It is counted so that many small logs, which
+// are kept for a while after their calls have ended, stay within the budget too.
+const overheadBytes = 4 << 10
 
 const (
 	minSegment = 4 << 10
@@ -186,6 +188,7 @@ func (l *Log) closeLocked() (freed int) {
 		return 0
 	}
 	l.closed = true
+	freed = overheadBytes
 	for _, s := range l.segments {
 		freed += s.cost()
 	}

@@ -674,3 +674,32 @@ func TestBudgetRefusesNewCalls(t *testing.T) {
 		}
 	})
 }
+
+func TestEndedRunsMakeRoomForNewCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(s *schema.Stream) { s.Retention.Bytes = 1 << 30 })
+		r := w.subscribe(nil)
+		c := <-w.backend.calls
+		for range 700 {
+			c.steps <- strings.Repeat("x", 100<<10)
+		}
+		synctest.Wait()
+		w.feed.Cancel(access.Principal{}, r.opened())
+		synctest.Wait()
+		r.Close()
+		next := w.subscribe(nil)
+		defer next.Close()
+		if held := w.budget.Used(); held > 1<<20 {
+			t.Errorf("%d bytes are held", held)
+		}
+		gone := w.subscribe(func(q *feed.Request) { q.Cursor, q.Restart = r.events[0].ID, false })
+		gone.expect("open:unknown_cursor end:5")
+		gone.Close()
+	})
+}
+
+// opened is the id of the reader's stream.open.
+func (r *reader) opened() event.ID {
+	id, _ := event.Parse(r.events[0].ID)
+	return id
+}

@@ -27,6 +27,8 @@ func (f *Feed) Subscribe(req Request) (*Subscription, error) {
 		parsed = false // the end of another stream: unknown
 	}
 	presented := req.Cursor != ""
+	// Asked before the lock is taken: making room discards runs.
+	full := f.budget.Full()
 
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -46,7 +48,7 @@ func (f *Feed) Subscribe(req Request) (*Subscription, error) {
 	if presented && !req.Restart {
 		return f.gone(check, cursor, parsed), nil
 	}
-	if reason := f.refuseLocked(); reason != "" {
+	if reason := f.refuseLocked(full); reason != "" {
 		return nil, &BusyError{Reason: reason}
 	}
 	r := f.startLocked(req, check, cursor.Position)
@@ -57,11 +59,11 @@ func (f *Feed) Subscribe(req Request) (*Subscription, error) {
 }
 
 // refuseLocked is why no new call is started, or empty.
-func (f *Feed) refuseLocked() string {
+func (f *Feed) refuseLocked(full bool) string {
 	switch {
 	case f.draining || f.ctx.Err() != nil:
 		return "drain"
-	case f.budget.Full():
+	case full:
 		return "overload"
 	default:
 		return ""
