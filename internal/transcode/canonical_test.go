@@ -216,7 +216,12 @@ func drawValue(t *rapid.T, fd protoreflect.FieldDescriptor, depth int) protorefl
 		return protoreflect.ValueOfBytes([][]byte{{}, {0}, {0, 0}, []byte("s")}[n])
 	case protoreflect.EnumKind:
 		return protoreflect.ValueOfEnum(fd.Enum().Values().Get(n % fd.Enum().Values().Len()).Number())
+	default:
+		return drawSubmessage(t, fd, depth, n)
 	}
+}
+
+func drawSubmessage(t *rapid.T, fd protoreflect.FieldDescriptor, depth, n int) protoreflect.Value {
 	if fd.Message().FullName() == "google.protobuf.Any" {
 		return drawAny(t, fd, n)
 	}
