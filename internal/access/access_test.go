@@ -39,8 +39,13 @@ func TestForwarder(t *testing.T) {
 	}
 	h := http.Header{}
 	for _, kv := range [][2]string{
-		{"Authorization", "Bearer a"}, {"AUTHORIZATION", "Bearer b"}, {"X-Request-Id", "7"},
-		{"Grpc-Metadata-Authorization", "Bearer evil"}, {"Grpc-Timeout", "1n"}, {"X-User", "root"}, {"Host", "x"},
+		{"Authorization", "Bearer a"},
+		{"AUTHORIZATION", "Bearer b"},
+		{"X-Request-Id", "7"},
+		{"Grpc-Metadata-Authorization", "Bearer evil"},
+		{"Grpc-Timeout", "1n"},
+		{"X-User", "root"},
+		{"Host", "x"},
 	} {
 		h.Add(kv[0], kv[1])
 	}
@@ -143,7 +148,7 @@ func TestPrincipals(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		for i := 0; i < len(headers); i += 2 {
 			r.Header.Add(headers[i], headers[i+1])
 		}
@@ -178,7 +183,7 @@ func TestPrincipals(t *testing.T) {
 		"an empty header":    of("X-User", "", "X-User", ""),
 		"no cookie":          of("", "sid", "Cookie", "other=1"),
 		"an empty cookie":    of("", "sid", "Cookie", "sid="),
-		"nil":                (*access.Principals)(nil).Of(httptest.NewRequest("GET", "/", nil)),
+		"nil":                (*access.Principals)(nil).Of(httptest.NewRequest(http.MethodGet, "/", nil)),
 	} {
 		if !p.Anonymous() {
 			t.Errorf("%s: not anonymous", name)

@@ -219,6 +219,9 @@ var restart = upstream.Call{Restart: true, RetryFor: 5 * time.Minute}
 // once is a call that may not.
 var once = upstream.Call{RetryFor: 5 * time.Minute}
 
+// elapse lets the bubble's fake clock go on by d.
+func elapse(d time.Duration) { <-time.After(d) }
+
 func fails(code codes.Code) func(c *incoming) error {
 	return func(*incoming) error { return status.Error(code, "said by the backend") }
 }

@@ -108,6 +108,7 @@ func (p *pool) watch(s *slot, logged bool) {
 				p.u.log.Warn("the backend cannot be reached; trying on", "target", p.target)
 			}
 			up = false
+		default: // on the way from one to the other
 		}
 		if !s.conn.WaitForStateChange(p.u.ctx, state) {
 			return

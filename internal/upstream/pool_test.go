@@ -84,7 +84,7 @@ func TestPoolGrows(t *testing.T) {
 			t.Errorf("the backend saw %d calls and %d cancellations, want 9 each: a call that waited was sent", n, b.cancelled.Load())
 		}
 		// Connections that were opened for more calls and have none close; calls begin on the first again.
-		time.Sleep(time.Hour)
+		elapse(time.Hour)
 		if n := b.connections.Load(); n != 1 {
 			t.Errorf("%d idle connections, want 1", n)
 		}
@@ -192,7 +192,7 @@ func TestPoolForgetsOldLimits(t *testing.T) {
 		b.down()
 		b.options = nil
 		b.up()
-		time.Sleep(5 * time.Second) // the connections come back
+		elapse(5 * time.Second) // the connections come back
 		before := b.dials.Load()
 		ctx, cancel = context.WithCancel(t.Context())
 		defer cancel()
@@ -234,7 +234,7 @@ func TestWaitIsCountedFromTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &backend{options: []grpc.ServerOption{grpc.MaxConcurrentStreams(1)}}
 		b.handle = func(c *incoming) error {
-			time.Sleep(90 * time.Millisecond)
+			elapse(90 * time.Millisecond)
 			c.send("hello")
 			return nil
 		}

@@ -316,7 +316,7 @@ func TestCancelIsSentOnce(t *testing.T) {
 				u := s.connect(t)
 				read(u)
 				synctest.Wait()
-				time.Sleep(time.Minute)
+				elapse(time.Minute)
 				if calls, resets := s.calls.Load(), s.resets.Load(); calls != 1 || resets != 1 {
 					t.Errorf("%d calls, %d RST_STREAM frames; want 1, 1", calls, resets)
 				}

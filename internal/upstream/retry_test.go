@@ -29,7 +29,7 @@ func TestEndNeverSendsTwice(t *testing.T) {
 		"connection lost":         func(b *backend, c *incoming) error { go b.down(); return c.hold() },
 		"connection lost after a message": func(b *backend, c *incoming) error {
 			c.send("a")
-			time.Sleep(time.Second)
+			elapse(time.Second)
 			go b.down()
 			return c.hold()
 		},
@@ -135,7 +135,7 @@ func TestRetryForCountsOnlyLostTime(t *testing.T) {
 			if err := c.SendHeader(nil); err != nil {
 				return err
 			}
-			time.Sleep(time.Hour)
+			elapse(time.Hour)
 			if c.number < 4 {
 				return fails(codes.Unavailable)(c)
 			}
@@ -243,7 +243,8 @@ func TestRestart(t *testing.T) {
 				c.send("a", "b")
 				return nil
 			},
-			[]string{"a", "b"}, 2,
+			[]string{"a", "b"},
+			2,
 		},
 		{
 			"after messages",
@@ -255,7 +256,8 @@ func TestRestart(t *testing.T) {
 				c.send("c")
 				return nil
 			},
-			[]string{"a", "b", "restarted: ABORTED", "a", "b", "c"}, 2,
+			[]string{"a", "b", "restarted: ABORTED", "a", "b", "c"},
+			2,
 		},
 		{
 			"several failures, one restart",
@@ -269,7 +271,8 @@ func TestRestart(t *testing.T) {
 				c.send("b")
 				return nil
 			},
-			[]string{"a", "restarted: UNAVAILABLE", "b"}, 4,
+			[]string{"a", "restarted: UNAVAILABLE", "b"},
+			4,
 		},
 		{
 			"to a clean end without messages",
@@ -280,7 +283,8 @@ func TestRestart(t *testing.T) {
 				}
 				return nil
 			},
-			[]string{"a", "restarted: UNAVAILABLE"}, 2,
+			[]string{"a", "restarted: UNAVAILABLE"},
+			2,
 		},
 		{
 			"to a permanent error: only the error is told",
@@ -291,7 +295,8 @@ func TestRestart(t *testing.T) {
 				}
 				return fails(codes.NotFound)(c)
 			},
-			[]string{"a"}, 2,
+			[]string{"a"},
+			2,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -342,7 +347,7 @@ func TestNewMessagesAreProgress(t *testing.T) {
 		},
 		"after a minute": func(c *incoming) error {
 			c.send("x")
-			time.Sleep(2 * time.Minute)
+			elapse(2 * time.Minute)
 			c.send("x")
 			return nil
 		},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,14 +111,15 @@ func (e events) HandleConn(_ context.Context, s stats.ConnStats) {
 func (l *lease) open(
 	ctx context.Context, desc *grpc.StreamDesc, method string, opts []grpc.CallOption,
 ) (*rpc, error) {
-	s := &rpc{record: &record{}}
-	s.ctx, s.cancel = context.WithCancelCause(context.WithValue(ctx, recordKey{}, s.record))
-	opts = append(opts[:len(opts):len(opts)], grpc.OnFinish(func(error) {
+	r := &record{}
+	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, recordKey{}, r))
+	s := &rpc{record: r, ctx: ctx, cancel: cancel}
+	opts = append(slices.Clip(opts), grpc.OnFinish(func(error) {
 		s.cancel(nil)
 		l.release()
 	}))
 	stop := watchWait(l.slot.conn, s)
-	cs, err := l.slot.conn.NewStream(s.ctx, desc, method, opts...)
+	cs, err := l.slot.conn.NewStream(ctx, desc, method, opts...)
 	stop()
 	if err == nil && s.record.phase.Load() == phaseTakenBack {
 		// Taken back between the stream's making and OutHeader: headers may have left, but never the request, without
@@ -127,7 +129,7 @@ func (l *lease) open(
 	if err != nil {
 		s.cancel(nil)
 		l.release()
-		if errors.Is(context.Cause(s.ctx), errWaited) {
+		if s.endedBy(errWaited) {
 			err = errWaited
 		}
 		return nil, err
@@ -185,14 +187,14 @@ var refused = []string{
 func (s *rpc) outcome(ctx context.Context, err error, c *Call) outcome.Outcome {
 	st := status.Convert(err)
 	switch {
-	case err == io.EOF && s.record.trailers.Load():
+	case errors.Is(err, io.EOF) && s.record.trailers.Load():
 		return outcome.Outcome{Sent: true}
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		// grpc-go gives no such thing today. If it ever does, it must not pass for the backend's OK.
 		return outcome.Local(status.New(codes.Internal, "the stream ended without trailers"), true)
 	case ctx.Err() != nil:
 		return outcome.Of(ctx.Err())
-	case errors.Is(context.Cause(s.ctx), errIdle):
+	case s.endedBy(errIdle):
 		return outcome.Local(status.Newf(unavailable, "nothing received for %v", c.IdleTimeout), true)
 	case s.tooLarge(st, c.maxMessageBytes()):
 		return outcome.TooLarge(c.name(), c.maxMessageBytes())
@@ -201,6 +203,11 @@ func (s *rpc) outcome(ctx context.Context, err error, c *Call) outcome.Outcome {
 	default:
 		return outcome.Local(st, !isRefused(st))
 	}
+}
+
+// endedBy reports whether the call was cancelled for this reason.
+func (s *rpc) endedBy(reason error) bool {
+	return errors.Is(context.Cause(s.ctx), reason)
 }
 
 func isRefused(st *status.Status) bool {

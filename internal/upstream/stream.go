@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"time"
 
@@ -94,7 +95,7 @@ func (u *Upstream) stopped(ctx context.Context, o outcome.Outcome) outcome.Outco
 
 // mayRepeat applies the contract's rules for a call that ended broken or busy.
 func (r *run) mayRepeat(o outcome.Outcome) bool {
-	if o.Cause == ErrPoolFull && !r.everOpened {
+	if errors.Is(o.Cause, ErrPoolFull) && !r.everOpened {
 		return false // the client is better told than kept: nothing of its stream exists yet
 	}
 	return !o.Sent || r.call.Restart

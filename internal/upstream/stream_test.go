@@ -110,7 +110,7 @@ func TestNotIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, u := start(t, func(c *incoming) error {
 			for range 5 {
-				time.Sleep(9 * time.Second)
+				elapse(9 * time.Second)
 				c.send("x")
 			}
 			return nil
@@ -121,7 +121,7 @@ func TestNotIdle(t *testing.T) {
 				t.Fatal(err)
 			}
 			n++
-			time.Sleep(time.Hour)
+			elapse(time.Hour)
 		}
 		if n != 5 {
 			t.Errorf("%d messages, want 5", n)
@@ -246,7 +246,7 @@ func TestBackPressure(t *testing.T) {
 				t.Fatal(err)
 			}
 			synctest.Wait()
-			time.Sleep(time.Minute)
+			elapse(time.Minute)
 			if n := sent.Load(); n < 128<<10 || n > 256<<10 {
 				t.Errorf("the backend could send %d KiB to a reader that does not read", n>>10)
 			}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -140,12 +141,8 @@ func (u *Upstream) tellChanges(changed func()) {
 // outgoing returns ctx with md and the bridge's own metadata over it as the call's metadata.
 func (u *Upstream) outgoing(ctx context.Context, md metadata.MD) context.Context {
 	out := make(metadata.MD, len(md)+len(u.metadata))
-	for k, v := range lowerKeys(md) {
-		out[k] = v
-	}
-	for k, v := range u.metadata {
-		out[k] = v
-	}
+	maps.Copy(out, lowerKeys(md))
+	maps.Copy(out, u.metadata)
 	return metadata.NewOutgoingContext(ctx, out)
 }
 

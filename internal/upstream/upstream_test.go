@@ -108,7 +108,7 @@ func TestChanged(t *testing.T) {
 		u := b.connect(t, func(o *upstream.Options) { o.Changed = func() { changes.Add(1) } })
 		check := func(when string, want int32) {
 			t.Helper()
-			time.Sleep(5 * time.Second)
+			elapse(5 * time.Second)
 			if n := changes.Swap(0); n != want {
 				t.Errorf("%s: %d changes, want %d", when, n, want)
 			}
