@@ -127,7 +127,7 @@ func readTailData(stdin io.Reader, data string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer file.Close()
+		defer file.Close() //nolint:errcheck // nothing was written
 		source = file
 	}
 	body, err := io.ReadAll(io.LimitReader(source, maxTailDataBytes+1))

@@ -254,3 +254,19 @@ func TestIsIndependent(t *testing.T) {
 		}
 	}
 }
+
+// What follows a cursor that was not known is another run's, even where it is only an end.
+func TestUnknownCursorAndAnEnd(t *testing.T) {
+	t.Parallel()
+	transcript := &oracle.Transcript{
+		Records:     []oracle.Record{open(0, id(100, runA), false), event(0, 101, runA, 1), open(1, id(101, runA), false), end(1, 500)},
+		Connections: []oracle.Connection{{Status: 200}, {Status: 200, Presented: id(101, runA)}, {Status: 204}},
+	}
+	if err := oracle.Check(transcript, "s", true); err != nil {
+		t.Error(err)
+	}
+	transcript.Records[2].Data = `{"resumed":true}`
+	if got := promises(oracle.Check(transcript, "s", true)); !slices.Equal(got, []string{"contiguous"}) {
+		t.Errorf("after a resume: %v, want contiguous", got)
+	}
+}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -169,7 +171,9 @@ func parse(t *testing.T, body string) *oracle.Transcript {
 			return w.Result(), nil
 		}),
 	}}
-	transcript, err := c.Run(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // an id that cannot be presented is tried for ever
+	defer cancel()
+	transcript, err := c.Run(ctx)
 	if err != nil {
 		t.Fatalf("%q: %v", body, err)
 	}
@@ -213,6 +217,49 @@ func FuzzParser(f *testing.F) {
 		}
 		if last := got.Connections[len(got.Connections)-1].Presented; last != p.LastEventID() {
 			t.Fatalf("%q: last id %q, the bridge's parser says %q", body, last, p.LastEventID())
+		}
+	})
+}
+
+// beats is a body of heartbeats, one each 20 s, then an event without an id, and the end.
+type beats struct {
+	ctx  context.Context // the request's
+	left int
+}
+
+func (b *beats) Read(p []byte) (int, error) {
+	select {
+	case <-b.ctx.Done():
+		return 0, b.ctx.Err()
+	case <-time.After(20 * time.Second):
+	}
+	switch b.left--; {
+	case b.left > 0:
+		return copy(p, ":\n\n"), nil
+	case b.left == 0:
+		return copy(p, "data: x\n\n"), nil
+	default:
+		return 0, io.EOF
+	}
+}
+
+func TestHeartbeatsAndTheCursorAreKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		c := oracle.Client{URL: "http://bridge.test/", Cursor: "9.x", HTTP: &http.Client{
+			Transport: transport(func(r *http.Request) (*http.Response, error) {
+				if n++; n > 1 {
+					return &http.Response{StatusCode: http.StatusNoContent, Body: http.NoBody}, nil
+				}
+				head := http.Header{"Content-Type": {"text/event-stream"}}
+				return &http.Response{StatusCode: http.StatusOK, Header: head, Body: io.NopCloser(&beats{r.Context(), 10})}, nil
+			}),
+		}}
+		transcript, err := c.Run(t.Context())
+		want := []oracle.Connection{{Presented: "9.x", Status: 200}, {Presented: "9.x", Status: 204}}
+		if diff := cmp.Diff(want, transcript.Connections); diff != "" || err != nil {
+			t.Errorf("error %v; connections (-want +got):\n%s", err, diff)
 		}
 	})
 }
