@@ -20,8 +20,8 @@ const maxTailDataBytes = 64 << 20
 const tailLong = `Read a stream and print its events, like a browser's EventSource in the terminal.
 
 A connection that is cut, refused or silent is opened again with the last event's id, after the delay that the server
-asks for; the bridge then goes on where the connection broke. The stream is over at stream.end or 204, and at any answer that
-is no event stream.
+asks for; the bridge then goes on where the connection broke. The stream is over at stream.end or 204, and at any
+answer that is no event stream.
 
 Events go to standard output, what happens to the connection to standard error. With --json each event is one line
 {"id","event","data"}, data as it is where it is JSON, else as a string.
