@@ -1,0 +1,148 @@
+package conformance_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/grpc-sse/grpc-sse/conformance"
+	configv1 "github.com/grpc-sse/grpc-sse/gen/grpcsse/config/v1"
+	"github.com/grpc-sse/grpc-sse/internal/bridge"
+	"github.com/grpc-sse/grpc-sse/internal/config"
+	scriptv1 "github.com/grpc-sse/grpc-sse/internal/demo/gen/demo/script/v1"
+	"github.com/grpc-sse/grpc-sse/internal/demo/script"
+)
+
+// bridges starts bridges in front of one backend that plays scripts: one for each setup, or one for each case where a
+// setup says so.
+type bridges struct {
+	t       *testing.T
+	backend string // HOST:PORT
+	control scriptv1.ControlServiceClient
+
+	mu     sync.Mutex
+	shared map[string]func() (conformance.Endpoint, error)
+}
+
+// startBackend starts the backend. Cleanup ends it after the bridges.
+func startBackend(t *testing.T) *bridges {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- script.New().Serve(ctx, listener) }()
+	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = conn.Close()
+		stop()
+		if err := <-served; err != nil {
+			t.Errorf("backend: %v", err)
+		}
+	})
+	return &bridges{
+		t: t, backend: listener.Addr().String(), control: scriptv1.NewControlServiceClient(conn),
+		shared: map[string]func() (conformance.Endpoint, error){},
+	}
+}
+
+// endpoint returns an endpoint for one case.
+func (b *bridges) endpoint(s conformance.Setup) (conformance.Endpoint, error) {
+	if s.Own {
+		return b.start(s)
+	}
+	b.mu.Lock()
+	start := b.shared[s.Name]
+	if start == nil {
+		start = sync.OnceValues(func() (conformance.Endpoint, error) { return b.start(s) })
+		b.shared[s.Name] = start
+	}
+	b.mu.Unlock()
+	return start()
+}
+
+func (b *bridges) settings(s conformance.Setup) (*config.Settings, error) {
+	text, err := s.ConfigYAML()
+	if err != nil {
+		return nil, err
+	}
+	loaded, err := config.Parse("setup "+s.Name, text)
+	if err != nil {
+		return nil, err
+	}
+	target := b.backend
+	if s.BackendDown {
+		target = "127.0.0.1:1" // nothing listens there
+	}
+	loaded.Config.Listen, loaded.Config.Admin = "127.0.0.1:0", config.AdminOff
+	loaded.Config.Upstreams = []*configv1.Upstream{{Name: "script", Target: target}}
+	settings, err := loaded.Resolve()
+	if err != nil {
+		return nil, err
+	}
+	if s.Unchecked.Heartbeat != 0 {
+		settings.Heartbeat = s.Unchecked.Heartbeat
+	}
+	if s.Unchecked.MaxConnectionAge != 0 {
+		settings.MaxConnectionAge = s.Unchecked.MaxConnectionAge
+	}
+	if loaded.Config.DrainWindow == nil {
+		settings.DrainWindow = 0 // the test's end is no drain
+	}
+	return settings, nil
+}
+
+// start starts a bridge. Cleanup ends it.
+func (b *bridges) start(s conformance.Setup) (conformance.Endpoint, error) {
+	settings, err := b.settings(s)
+	if err != nil {
+		return conformance.Endpoint{}, err
+	}
+	bridged, err := bridge.New(settings, bridge.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return conformance.Endpoint{}, err
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(b.t.Context()))
+	ran := make(chan struct{})
+	go func() {
+		defer close(ran)
+		err = bridged.Run(ctx)
+	}()
+	b.t.Cleanup(func() {
+		stop()
+		<-ran
+		if err != nil {
+			b.t.Errorf("bridge: %v", err)
+		}
+	})
+	select {
+	case <-bridged.Listening():
+	case <-ran:
+		return conformance.Endpoint{}, err
+	}
+	deadline := time.After(10 * time.Second)
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for !s.BackendDown && !bridged.Ready() {
+		select {
+		case <-ticker.C:
+		case <-ran:
+			return conformance.Endpoint{}, err
+		case <-deadline:
+			return conformance.Endpoint{}, errors.New("the bridge does not become ready")
+		}
+	}
+	return conformance.Endpoint{URL: "http://" + bridged.Addr().String(), Backend: b.control, Drain: stop}, nil
+}

@@ -1,0 +1,71 @@
+package conformance
+
+import "fmt"
+
+// invariants are the rules that hold for every response, whatever a case is about.
+type invariants struct {
+	presented string // the request's cursor
+	frames    int    // without heartbeats
+	last      ident  // of the last frame that had an id
+	busy, end bool   // the last frame was one
+}
+
+// add takes the next frame of the response.
+func (v *invariants) add(f Frame) error {
+	if v.busy || v.end {
+		return fmt.Errorf("%q after the last frame of the response", f.Raw)
+	}
+	if f.IsHeartbeat() {
+		return nil
+	}
+	first := v.frames == 0
+	v.frames++
+	v.busy, v.end = f.Event == "stream.busy", f.Event == "stream.end"
+	switch {
+	case first && f.Event != "stream.open" && f.Event != "stream.busy":
+		return fmt.Errorf("the first frame is %s: %q", f.Event, f.Raw)
+	case !first && f.Event == "stream.open":
+		return fmt.Errorf("a second stream.open: %q", f.Raw)
+	case first && !f.Comment, first && f.Retry < 0:
+		return fmt.Errorf("the first frame has no comment or no retry: %q", f.Raw)
+	case !first && f.Comment, !first && !v.busy && f.Retry >= 0:
+		return fmt.Errorf("a comment or retry where none belongs: %q", f.Raw)
+	}
+	return v.id(f, first)
+}
+
+func (v *invariants) id(f Frame, first bool) error {
+	if f.Event == "stream.waiting" || f.Event == "stream.busy" {
+		if f.ID != "" {
+			return fmt.Errorf("%s has an id: %q", f.Event, f.Raw)
+		}
+		return nil
+	}
+	id, err := parseID(f.ID)
+	if err != nil {
+		return err
+	}
+	before := v.last
+	v.last = id
+	switch {
+	case id.end != v.end && !(first && f.ID == v.presented):
+		return fmt.Errorf("the id %s on %s", f.ID, f.Event)
+	case first || f.Event == "stream.reset":
+		if id.position < before.position {
+			return fmt.Errorf("position %d after %d: %q", id.position, before.position, f.Raw)
+		}
+	case id.end && before.mark != "" && !f.isLogged():
+		return fmt.Errorf("the id %s on %s", f.ID, f.Event)
+	case (id.end || id.mark == before.mark) && id.position != before.position+1 && before.mark != "" && !afterForeign(before, id, v):
+		return fmt.Errorf("position %d after %d: %q", id.position, before.position, f.Raw)
+	case !id.end && id.mark != before.mark:
+		return fmt.Errorf("the mark changes without a stream.reset: %q", f.Raw)
+	}
+	return nil
+}
+
+// afterForeign reports whether an end follows directly on a stream.open that only gave back a cursor which is not known:
+// its position is one of another numbering, and the end's lies above it.
+func afterForeign(before, id ident, v *invariants) bool {
+	return id.end && v.frames == 2 && id.position > before.position
+}
