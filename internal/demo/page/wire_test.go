@@ -117,6 +117,21 @@ func TestWire(t *testing.T) {
 	}
 }
 
+// A hint ahead of the answer is not the answer.
+func TestWireAfterEarlyHints(t *testing.T) {
+	b := bridge(t, func(_ *http.Request, w io.Writer) {
+		_, _ = io.WriteString(w, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx")
+	})
+	addr := serve(t, b.addr)
+	if _, err := raw(t, addr, "GET /v1/feed?_tap=testtap1&_run=1 HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	got := wire(t, addr, "testtap1", "", closing)
+	if len(got) != 4 || got[1].Status != http.StatusOK || got[2].Text != "x" {
+		t.Errorf("records %+v", got)
+	}
+}
+
 // cutting starts a stream, asks to cut it, and returns what the client got and how it ended. The bridge sends frame
 // after the request to cut was answered.
 func cutting(t *testing.T, frame string) (got string, err error, last []note) {
