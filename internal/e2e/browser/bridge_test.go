@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"testing"
+	"time"
 
 	configv1 "github.com/grpc-sse/grpc-sse/gen/grpcsse/config/v1"
 	"github.com/grpc-sse/grpc-sse/internal/bridge"
@@ -49,7 +50,23 @@ func bridged(t *testing.T) (*script.Backend, string) {
 			t.Errorf("backend: %v", err)
 		}
 	})
+	awaitReady(t, b)
 	return backend, b.Addr().String()
+}
+
+// awaitReady returns when the backend's schema is loaded: until then every stream is "busy".
+func awaitReady(t *testing.T, b *bridge.Bridge) {
+	t.Helper()
+	late := time.After(20 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !b.Ready() {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatal("the bridge is not ready after 20 s")
+		}
+	}
 }
 
 // three is a call of three events.

@@ -135,6 +135,9 @@ func wholeLength(t *testing.T, p *cutproxy.Proxy, s stream, bodyOnly bool) int {
 		t.Fatalf("%s: %s, %v", s.path, response.Status, err)
 	}
 	raw := byCase(t, p.Exchanges())["whole"][0].Response
+	if !hasEnd(idsIn(raw)) {
+		t.Fatalf("%s does not end by itself: %q", s.path, raw)
+	}
 	if bodyOnly {
 		_, raw, _ = bytes.Cut(raw, []byte("\r\n\r\n"))
 	}
