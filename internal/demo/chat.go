@@ -68,7 +68,7 @@ type answer struct {
 }
 
 func (a *answer) write() error {
-	prompt := uint32(len(tokens(a.request.GetPrompt()))) //nolint:gosec // at most 2,000
+	prompt := uint32(len(tokens(a.request.GetPrompt())))
 	start := &chatv1.Start{Model: chatModel, PromptTokens: prompt}
 	if err := a.send(&chatv1.CompleteResponse{Event: &chatv1.CompleteResponse_Start{Start: start}}); err != nil {
 		return err
@@ -93,7 +93,7 @@ func (a *answer) write() error {
 			return err
 		}
 	}
-	written := uint32(limit) //nolint:gosec // at most 4,000
+	written := uint32(limit)
 	if fails {
 		return a.fail(written)
 	}
@@ -104,7 +104,7 @@ func (a *answer) write() error {
 // think sends what a model reports before its first word.
 func (a *answer) think() error {
 	for i, stage := range []string{"Reading the question", "Looking things up", "Thinking"} {
-		p := &chatv1.Progress{Stage: stage, Percent: uint32(i+1) * 100 / 3} //nolint:gosec // 33, 66, 100
+		p := &chatv1.Progress{Stage: stage, Percent: uint32(i+1) * 100 / 3}
 		if err := a.send(&chatv1.CompleteResponse{Event: &chatv1.CompleteResponse_Progress{Progress: p}}); err != nil {
 			return err
 		}

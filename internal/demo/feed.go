@@ -44,7 +44,7 @@ var (
 
 // item is the nth item of every feed.
 func (s *feedServer) item(n uint32) *feedv1.WatchFeedResponse {
-	actor := feedActors[n%uint32(len(feedActors))] //nolint:gosec // seven
+	actor := feedActors[n%uint32(len(feedActors))]
 	service := feedServices[n%uint32(len(feedServices))]
 	region := feedRegions[n%uint32(len(feedRegions))]
 	m := &feedv1.WatchFeedResponse{

@@ -101,4 +101,5 @@ type endedStream struct {
 	ctx context.Context
 }
 
+// Context ends with the call or with the server, whichever is first.
 func (s *endedStream) Context() context.Context { return s.ctx }

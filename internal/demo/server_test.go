@@ -178,6 +178,7 @@ func TestHealth(t *testing.T) {
 	})
 }
 
+//nolint:staticcheck // v1alpha is deprecated, but there are clients that speak nothing else
 func TestReflection(t *testing.T) {
 	want := []string{
 		"demo.chat.v1.ChatService", "demo.feed.v1.FeedService", "demo.prices.v1.PriceService", "demo.tasks.v1.TaskService",

@@ -156,7 +156,7 @@ func TestTask(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *backend) {
 				begin := time.Now()
 				task := startTask(t, b, test.request)
-				time.Sleep(test.watchAt) // fake time: the task's, not the test's
+				<-time.After(test.watchAt) // in fake time
 				got, err := b.watch(t, task.GetTaskId())
 				if err != nil {
 					t.Fatal(err)
@@ -188,7 +188,7 @@ func TestTasksAreApart(t *testing.T) {
 		if one.GetTaskId() == two.GetTaskId() || one.GetTitle() != "One" || one.GetState() != tasksv1.State_STATE_RUNNING {
 			t.Errorf("two tasks of the same moment: %v, %v", one, two)
 		}
-		time.Sleep(time.Minute) // fake time
+		<-time.After(time.Minute) // in fake time
 		client := tasksv1.NewTaskServiceClient(b)
 		got, err := client.GetTask(t.Context(), &tasksv1.GetTaskRequest{TaskId: one.GetTaskId()})
 		if err != nil || got.GetTask().GetState() != tasksv1.State_STATE_FAILED || got.GetTask().GetPercent() != 90 {

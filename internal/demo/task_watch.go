@@ -22,7 +22,7 @@ func (t *task) progress(now time.Time) (percent, step uint32, state tasksv1.Stat
 		end = (2*t.failAt - 1) * 50 / t.steps // in the middle of the step that fails
 	}
 	done := now.Sub(t.started) * 100 / t.takes
-	percent = uint32(min(max(done, 0), time.Duration(end))) //nolint:gosec // between 0 and 100
+	percent = uint32(min(max(done, 0), time.Duration(end)))
 	step = min(percent*t.steps/100+1, t.steps)
 	switch {
 	case percent < end:
@@ -79,8 +79,9 @@ func (w *taskWatch) catchUp(now time.Time) error {
 		w.ended = true
 		f := &tasksv1.Failed{Step: step, Reason: taskSteps[int(step-1)%len(taskSteps)] + " failed, as it was asked to"}
 		return w.send(&tasksv1.WatchTaskResponse{Event: &tasksv1.WatchTaskResponse_Failed{Failed: f}})
+	default:
+		return nil
 	}
-	return nil
 }
 
 func (w *taskWatch) send(m *tasksv1.WatchTaskResponse) error {

@@ -100,6 +100,9 @@ func (p *Page) enter() bool {
 	return true
 }
 
+// whenEnded calls f when the Page ends, unless the function that it returns was called before.
+func (p *Page) whenEnded(f func()) (unhook func() bool) { return context.AfterFunc(p.ended, f) }
+
 // rooted lets the page at / be found beside its files, which are under /static/.
 func rooted(r *http.Request) *http.Request {
 	if r.URL.Path != "/" {

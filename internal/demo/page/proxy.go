@@ -3,7 +3,6 @@ package page
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -52,7 +51,7 @@ func (p *Page) proxy(w http.ResponseWriter, r *http.Request) {
 	}
 	l := &link{client: client, ended: make(chan struct{})}
 	defer l.close()
-	unhook := context.AfterFunc(p.ended, l.close)
+	unhook := p.whenEnded(l.close)
 	defer unhook()
 	if err := client.SetDeadline(time.Time{}); err != nil { // the server's deadlines still hold
 		return

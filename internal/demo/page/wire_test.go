@@ -134,7 +134,7 @@ func TestWireAfterEarlyHints(t *testing.T) {
 
 // cutting starts a stream, asks to cut it, and returns what the client got and how it ended. The bridge sends frame
 // after the request to cut was answered.
-func cutting(t *testing.T, frame string) (got string, err error, last []note) {
+func cutting(t *testing.T, frame string) (got string, records []note, err error) {
 	t.Helper()
 	armed := make(chan struct{})
 	b := bridge(t, func(_ *http.Request, w io.Writer) {
@@ -164,12 +164,12 @@ func cutting(t *testing.T, frame string) (got string, err error, last []note) {
 	close(armed)
 	all, err := io.ReadAll(conn)
 	_, rest, _ := strings.Cut(string(all), chunk("id: 1\ndata: 1\n\n"))
-	return rest, err, wire(t, addr, "testtap1", "", closing)
+	return rest, wire(t, addr, "testtap1", "", closing), err
 }
 
 func TestCutInsideAFrame(t *testing.T) {
 	frame := chunk("id: 2\nevent: price\ndata: {\"sequence\":2,\"symbol\":\"ACME\"}\n\n")
-	got, err, records := cutting(t, frame)
+	got, records, err := cutting(t, frame)
 	if !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the connection ended with %v, want a reset", err)
 	}
@@ -184,14 +184,14 @@ func TestCutInsideAFrame(t *testing.T) {
 }
 
 func TestCutOfAnUnknownShape(t *testing.T) {
-	got, err, _ := cutting(t, chunk(":::::::\n\n"))
+	got, _, err := cutting(t, chunk(":::::::\n\n"))
 	if !errors.Is(err, syscall.ECONNRESET) || got != "9\r\n::::" {
 		t.Errorf("got %q, %v, want the first half and a reset", got, err)
 	}
 }
 
 func TestCutWithoutAFrame(t *testing.T) {
-	got, err, records := cutting(t, "")
+	got, records, err := cutting(t, "")
 	if !errors.Is(err, syscall.ECONNRESET) || got != "" || records[len(records)-1].Why != "cut" {
 		t.Errorf("got %q, %v, %+v, want a reset", got, err, records)
 	}

@@ -194,7 +194,7 @@ func ended(ctx context.Context) error { return status.FromContextError(ctx.Err()
 
 func failure(f *scriptv1.Fail) error {
 	return status.FromProto(&spb.Status{
-		Code:    int32(f.GetCode()), //nolint:gosec // codes are small, and a wrong one is the test's wish
+		Code:    int32(f.GetCode()),
 		Message: f.GetMessage(),
 		Details: f.GetDetails(),
 	}).Err()

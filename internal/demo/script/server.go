@@ -82,11 +82,13 @@ type connInfo struct {
 	conn net.Conn
 }
 
+// ServerHandshake keeps the connection beside what the handshake found out.
 func (c connCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	_, info, err := c.TransportCredentials.ServerHandshake(conn)
 	return conn, connInfo{info, conn}, err
 }
 
+// Clone copies the credentials.
 func (c connCredentials) Clone() credentials.TransportCredentials {
 	return connCredentials{c.TransportCredentials.Clone()}
 }
