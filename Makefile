@@ -52,7 +52,7 @@ lint: ## Check protos, Go code and its format
 	$(BUF) format -d --exit-code --exclude-path third_party
 	$(BUF) breaking proto --against proto/baseline.binpb
 	go vet ./...
-	go fix -diff ./...
+	go fix -diff -stringsbuilder=false ./... # a few concatenations read better than a Builder
 	$(call tool,golangci-lint) run
 
 .PHONY: format
