@@ -55,7 +55,7 @@ function tail(connection) {
   if (connection.rest) nodes.push(el(connection.closedAt && connection.isStream ? 'pre.torn' : 'pre', {}, connection.rest));
   if (connection.why === 'cut') {
     nodes.push(el('p.torn-note', {}, connection.rest
-      ? '✂ The connection was cut here, in the middle of a frame. The browser throws the torn frame away.'
+      ? '✂ The connection was cut here, in the middle of a frame. An event counts only with the empty line behind it, so this one comes again.'
       : '✂ The connection was cut here.'));
   }
   return nodes;
