@@ -1,0 +1,10 @@
+package edge
+
+// For tests.
+var (
+	Accepts         = accepts
+	AsksForSSE      = asksForSSE
+	NormalizePath   = normalizePath
+	DecodeVariables = decodeVariables
+	ReadCancel      = readCancel
+)
