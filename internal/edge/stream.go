@@ -31,7 +31,7 @@ func (e *Edge) serveStream(q *request) {
 	if !ok {
 		return
 	}
-	release, ok := e.Connections.Acquire()
+	release, ok := e.Connections.Acquire(q.own.cursor != "")
 	if !ok {
 		e.busy(q, "overload")
 		return
