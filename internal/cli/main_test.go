@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -44,8 +45,10 @@ type result struct {
 	stdout, stderr string
 }
 
-// run runs a command line to its end.
+// run runs a command line to its end. One that serves although it should have failed is stopped after a while.
 func run(ctx context.Context, args ...string) result {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
 	var stdout, stderr bytes.Buffer
 	code := cli.Main(ctx, args, strings.NewReader(""), &stdout, &stderr)
 	return result{code, stdout.String(), stderr.String()}

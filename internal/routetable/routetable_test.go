@@ -210,6 +210,19 @@ func TestSeveralUpstreams(t *testing.T) {
 	golden(t, "several.txt", out.Bytes())
 }
 
+// Nothing in a name reaches the terminal as a command.
+func TestControlCharacters(t *testing.T) {
+	var out bytes.Buffer
+	watch := method{name: "Watch", server: true, http: get("/v1/a")}
+	tab := table(t, schema.Options{}, testSchema(t, "one", "a.v1", watch), testSchema(t, "two\x1b[2J\u202e", "b.v1", method{name: "Other", server: true, http: get("/v1/b")}))
+	if err := routetable.Write(&out, tab, "http://localhost:8080"); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); strings.ContainsAny(text, "\x1b\u202e") || !strings.Contains(text, "upstream two\uFFFD[2J\uFFFD)") {
+		t.Errorf("%q", text)
+	}
+}
+
 func TestNothingServed(t *testing.T) {
 	var out bytes.Buffer
 	if err := routetable.Write(&out, table(t, schema.Options{}, testSchema(t, "one", "a.v1", method{name: "Watch", server: true})), "http://localhost:8080"); err != nil {
