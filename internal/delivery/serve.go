@@ -76,8 +76,10 @@ func Serve(w http.ResponseWriter, r *http.Request, src Source, o Options) error 
 	if err != nil {
 		return err
 	}
+	clean := false
+	defer func() { out.close(clean) }() // after a panic, too: nobody else closes a connection that was taken over
 	err = serve(out, src, o)
-	out.close(err == nil)
+	clean = err == nil
 	return err
 }
 
