@@ -9,7 +9,7 @@ import (
 // ViolationError is one broken promise.
 type ViolationError struct {
 	// Promise is the broken one: "rising", "unique", "contiguous", "chain", "isolated", "identical", "terminal",
-	// "opened" or "well-formed".
+	// "opened", "complete" or "well-formed".
 	Promise string
 	// Record is the index in Transcript.Records; -1 where it is about no record.
 	Record int
@@ -181,6 +181,34 @@ func Chain(t *Transcript) error {
 			v.add(i, "link %d after link %d", link.N, last.N)
 		}
 		last = &link
+	}
+	return v.err()
+}
+
+// Complete checks this: the links from the first to the last number came, both included, nothing else, and then an end
+// with OK. It is for streams of which nothing may be reset.
+func Complete(t *Transcript, first, last uint64) error {
+	v := violations{promise: "complete"}
+	next := first
+	for i, r := range t.Records {
+		switch {
+		case r.Event == typeReset:
+			v.add(i, "a reset: %s", r.Data)
+		case r.Event == typeEnd && r.Data != `{"code":0,"status":"OK"}`:
+			v.add(i, "an end with %s", r.Data)
+		}
+		if !r.isApplication() {
+			continue
+		}
+		link, err := DecodeLink(r.Data)
+		if err != nil || link.N != next {
+			v.add(i, "%s instead of link %d", r.Data, next)
+			return v.err() // one fault moves all that follow
+		}
+		next++
+	}
+	if next != last+1 {
+		v.add(-1, "the last link is %d, not %d", next-1, last)
 	}
 	return v.err()
 }

@@ -232,6 +232,40 @@ func TestIdentical(t *testing.T) {
 	}
 }
 
+func TestComplete(t *testing.T) {
+	t.Parallel()
+	whole := func() *oracle.Transcript {
+		ok := end(1, 104)
+		ok.Data = `{"code":0,"status":"OK"}`
+		return &oracle.Transcript{
+			Records: []oracle.Record{
+				open(0, id(100, runA), false), event(0, 101, runA, 1), event(0, 102, runA, 2),
+				open(1, id(102, runA), true), event(1, 103, runA, 3), ok,
+			},
+			Connections: []oracle.Connection{{Status: 200}, {Status: 200, Presented: id(102, runA)}, {Status: 204}},
+		}
+	}
+	if err := oracle.Complete(whole(), 1, 3); err != nil {
+		t.Error(err)
+	}
+	for name, plant := range map[string]func(*oracle.Transcript){
+		"the first lost": func(t *oracle.Transcript) { t.Records = slices.Delete(t.Records, 1, 2) },
+		"one lost":       func(t *oracle.Transcript) { t.Records = slices.Delete(t.Records, 2, 3) },
+		"the last lost":  func(t *oracle.Transcript) { t.Records = slices.Delete(t.Records, 4, 5) },
+		"one twice":      func(t *oracle.Transcript) { t.Records = slices.Insert(t.Records, 4, t.Records[2]) },
+		"one more":       func(t *oracle.Transcript) { t.Records = slices.Insert(t.Records, 5, event(1, 104, runA, 4)) },
+		"no link":        func(t *oracle.Transcript) { t.Records[1].Data = "{}" },
+		"a reset":        func(t *oracle.Transcript) { t.Records[3] = reset(1, 102, runA, "expired") },
+		"a failure":      func(t *oracle.Transcript) { t.Records[5].Data = `{"code":14}` },
+	} {
+		transcript := whole()
+		plant(transcript)
+		if got := promises(oracle.Complete(transcript, 1, 3)); !slices.Equal(got, []string{"complete"}) {
+			t.Errorf("%s: %v, want complete", name, got)
+		}
+	}
+}
+
 // The oracle is worth nothing if it shares the bridge's mistakes.
 func TestIsIndependent(t *testing.T) {
 	t.Parallel()

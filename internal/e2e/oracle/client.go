@@ -1,12 +1,14 @@
 package oracle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -20,6 +22,10 @@ type Client struct {
 	URL string
 	// Header is sent with each request.
 	Header http.Header
+	// Verb is the method of the requests. Default: GET.
+	Verb string
+	// Body is sent as JSON with each request. Default: none.
+	Body string
 	// HTTP makes the requests. Default: http.DefaultClient.
 	HTTP *http.Client
 	// Cursor is the first request's Last-Event-ID. Default: none.
@@ -102,17 +108,10 @@ func (c *Client) connect(ctx context.Context, conn *Connection, p *parser) (over
 		}
 	}()
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL, nil)
+	req, err := c.request(ctx, conn.Presented)
 	if err != nil {
 		conn.Err = err
 		return true
-	}
-	if c.Header != nil {
-		req.Header = c.Header.Clone()
-	}
-	req.Header.Set("Accept", "text/event-stream")
-	if conn.Presented != "" {
-		req.Header.Set("Last-Event-ID", conn.Presented)
 	}
 	client := c.HTTP
 	if client == nil {
@@ -135,6 +134,28 @@ func (c *Client) connect(ctx context.Context, conn *Connection, p *parser) (over
 	}
 	conn.Err = read(resp.Body, p, func() { timer.Reset(silence) })
 	return false
+}
+
+func (c *Client) request(ctx context.Context, cursor string) (*http.Request, error) {
+	var body io.Reader = http.NoBody
+	if c.Body != "" {
+		body = strings.NewReader(c.Body)
+	}
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(c.Verb, http.MethodGet), c.URL, body)
+	if err != nil {
+		return nil, err
+	}
+	if c.Header != nil {
+		req.Header = c.Header.Clone()
+	}
+	req.Header.Set("Accept", "text/event-stream")
+	if c.Body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if cursor != "" {
+		req.Header.Set("Last-Event-ID", cursor)
+	}
+	return req, nil
 }
 
 // read feeds p until the body ends; heard is called with every arrival.

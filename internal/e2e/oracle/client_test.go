@@ -109,6 +109,25 @@ func TestClientNotesConnections(t *testing.T) {
 	}
 }
 
+func TestClientSendsItsRequestEachTime(t *testing.T) {
+	t.Parallel()
+	n := 0
+	var got []string
+	_, err := read(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		got = append(got, fmt.Sprintf("%s %s %s %s %v", r.Method, r.Header.Get("Content-Type"), r.Header.Get("X-A"), body, err))
+		if n++; n == 2 {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+	}), oracle.Client{Verb: http.MethodPost, Body: `{"a":1}`, Header: http.Header{"X-A": {"b"}}})
+	want := `POST application/json b {"a":1} <nil>`
+	if diff := cmp.Diff([]string{want, want}, got); diff != "" || err != nil {
+		t.Errorf("error %v; requests (-want +got):\n%s", err, diff)
+	}
+}
+
 func TestClientEnds(t *testing.T) {
 	t.Parallel()
 	_, err := read(t, http.NotFoundHandler(), oracle.Client{})
