@@ -618,10 +618,11 @@ func TestDrain(t *testing.T) {
 				}
 				r.Close()
 				synctest.Wait()
-				if restart {
-					time.Sleep(3 * time.Second) // its call runs on until Close
+				select {
+				case <-drained:
+				default:
+					t.Error("Drain waits although the last reader has left")
 				}
-				<-drained
 			})
 		})
 	}
@@ -702,4 +703,19 @@ func TestEndedRunsMakeRoomForNewCalls(t *testing.T) {
 func (r *reader) opened() event.ID {
 	id, _ := event.Parse(r.events[0].ID)
 	return id
+}
+
+func TestDrainGivesUpCallsThatNobodyReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.subscribe(nil).Close()
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		began := time.Now()
+		w.feed.Drain(ctx, time.Hour)
+		if took := time.Since(began); took != 0 {
+			t.Errorf("Drain took %v", took)
+		}
+	})
 }

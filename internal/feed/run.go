@@ -205,6 +205,13 @@ func (r *run) leave() {
 	if r.request.Restart {
 		r.left.Store(true)
 		r.log.Wake()
+		f := r.feed
+		f.mu.Lock()
+		unread := len(r.subscriptions) == 0
+		f.mu.Unlock()
+		if unread {
+			f.discard(r)
+		}
 		return
 	}
 	r.cancel(errShuttingDown())

@@ -219,18 +219,26 @@ func (s *Subscription) Ageless() bool {
 	return s.run != nil && s.run.request.Method.Stream.Linger == 0 && !s.run.request.Method.Stream.UntilDone
 }
 
-// Close detaches the reader. The last one's leaving starts the run's linger.
+// Close detaches the reader. The last one's leaving starts the run's linger, or ends a run that was given up.
 func (s *Subscription) Close() {
 	if s.run == nil {
 		return
 	}
-	r, f := s.run, s.run.feed
+	r := s.run
 	r.log.Detach()
+	if r.detach(s) && r.left.Load() {
+		r.feed.discard(r)
+	}
+}
+
+// detach takes the reader off the run's list and reports whether it was the last.
+func (r *run) detach(s *Subscription) (last bool) {
+	f := r.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	i := slices.Index(r.subscriptions, s)
 	if i < 0 {
-		return
+		return false
 	}
 	r.subscriptions = slices.Delete(r.subscriptions, i, i+1)
 	f.readers--
@@ -238,6 +246,7 @@ func (s *Subscription) Close() {
 		r.lingerLocked()
 	}
 	f.checkIdleLocked()
+	return len(r.subscriptions) == 0
 }
 
 // Forget drops the run if this is its only reader and it has no key: its end was said by an HTTP status, and nobody
