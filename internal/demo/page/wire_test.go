@@ -83,11 +83,11 @@ func TestWire(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := wire(t, addr, "testtap1", "", closing)
-	text := ""
+	var text strings.Builder
 	var others []note
 	for _, n := range got {
 		if n.Name == "bytes" {
-			text += n.Text
+			text.WriteString(n.Text)
 		} else {
 			others = append(others, n)
 		}
@@ -100,8 +100,8 @@ func TestWire(t *testing.T) {
 	if diff := cmp.Diff(want, others); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
 	}
-	if text != ":\n\nid: 1\ndata: é\n\n" {
-		t.Errorf("bytes %q", text)
+	if text.String() != ":\n\nid: 1\ndata: é\n\n" {
+		t.Errorf("bytes %q", text.String())
 	}
 	if diff := cmp.Diff(got[1:], wire(t, addr, "testtap1", "1", closing)); diff != "" {
 		t.Errorf("from record 1 on (-want +got):\n%s", diff)
