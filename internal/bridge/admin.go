@@ -3,6 +3,7 @@ package bridge
 import (
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // adminHandler answers /healthz (the process lives) and /readyz (send it traffic).
@@ -10,12 +11,11 @@ func (b *Bridge) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		missing := b.catalog.missing()
 		switch {
 		case b.draining.Load():
 			say(w, http.StatusServiceUnavailable, "draining")
-		case len(missing) != 0:
-			say(w, http.StatusServiceUnavailable, fmt.Sprintf("waiting for the schema of %v", missing))
+		case !b.catalog.complete():
+			say(w, http.StatusServiceUnavailable, strings.Join(b.catalog.waitingFor(), "\n"))
 		default:
 			say(w, http.StatusOK, "ready")
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -25,19 +26,23 @@ const (
 	startPatience = 3 * time.Second
 )
 
-// catalog keeps the newest schema of every upstream, and makes the table of routes of them whenever one changes.
+// catalog keeps the newest schema of every upstream that makes sense with the others, and makes the table of routes of
+// them whenever one changes.
 type catalog struct {
 	bridge *Bridge
 	hints  map[string]chan struct{} // by upstream: its schema may have changed
 
+	// mu guards what follows: the schemas that requests are routed by. It is held until the routes have changed, so that
+	// who sees a schema here finds its routes.
 	mu      sync.Mutex
 	schemas map[string]*schema.Schema
-	table   *schema.Table
+	table   *schema.Table    // nil: nothing is routed yet
+	causes  map[string]error // by upstream: why its schema, or its newest one, is not routed by
 }
 
 // newCatalog reads the descriptor sets; what is described by reflection is read by run.
 func newCatalog(b *Bridge) (*catalog, error) {
-	c := &catalog{bridge: b, hints: map[string]chan struct{}{}, schemas: map[string]*schema.Schema{}}
+	c := &catalog{bridge: b, hints: map[string]chan struct{}{}, schemas: map[string]*schema.Schema{}, causes: map[string]error{}}
 	for _, u := range b.settings.Upstreams {
 		c.hints[u.Name] = make(chan struct{}, 1)
 		if u.DescriptorSet == nil {
@@ -63,13 +68,7 @@ func (c *catalog) hint(name string) func() {
 	}
 }
 
-// missing are the upstreams whose schema has not been loaded yet.
-func (c *catalog) missing() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.missingLocked()
-}
-
+// missingLocked are the upstreams whose schema has not been loaded yet.
 func (c *catalog) missingLocked() []string {
 	var missing []string
 	for _, u := range c.bridge.settings.Upstreams {
@@ -80,14 +79,21 @@ func (c *catalog) missingLocked() []string {
 	return missing
 }
 
-func (c *catalog) complete() bool { return len(c.missing()) == 0 }
+// complete reports whether every upstream's schema is routed by.
+func (c *catalog) complete() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.completeLocked()
+}
+
+func (c *catalog) completeLocked() bool { return c.table != nil && len(c.missingLocked()) == 0 }
 
 // run loads every schema and keeps it fresh until ctx ends. An error is a mistake that the first complete table shows:
 // the bridge cannot start with it. Later mistakes are logged, and the table before stays.
 func (c *catalog) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if err := c.rebuild(); err != nil {
+	if err := c.rebuild(nil, false); err != nil {
 		return err
 	}
 	var work sync.WaitGroup
@@ -125,34 +131,39 @@ func (c *catalog) keepFresh(ctx context.Context, u config.Upstream, done func(er
 	var reported string
 	first, begun := true, time.Now()
 	for retry := minReload; ; {
-		fresh, err := c.load(ctx, u.Name)
-		pause, again := minReload, false
-		switch {
-		case ctx.Err() != nil:
+		loaded, err := c.load(ctx, u.Name)
+		if ctx.Err() != nil {
 			return
-		case err != nil:
+		}
+		problem := "the schema could not be read; trying again"
+		if loaded != nil {
+			late := !first || time.Since(begun) > startPatience
+			// A mistake that shows at start ends the bridge; one that comes with a later deploy must not.
+			if err = c.rebuild(loaded, late); err != nil && !late {
+				done(err)
+				return
+			}
+			problem = "the new schema is not used: the routes stay as they were"
+		}
+		c.note(u.Name, err)
+		pause := minReload
+		if err != nil {
 			if text := err.Error(); text != reported {
-				logger.Warn("the schema could not be read; trying again", "cause", err)
+				logger.Warn(problem, "cause", err)
 				reported = text
 			}
-			pause, again = retry, true
+			pause = retry
 			retry = min(2*retry, maxRetry)
-		case fresh:
-			err := c.rebuild()
-			// A mistake that shows at start ends the bridge; one that comes with a later deploy must not.
-			if err != nil && (!first || time.Since(begun) > startPatience) {
-				logger.Error("the new schema is not used: the routes stay as they were", "cause", err)
-				err = nil
-			}
+		} else {
 			if first {
-				done(err)
+				done(nil)
 			}
 			retry, reported, first = minReload, "", false
 		}
 		if !sleep(ctx, pause) {
 			return
 		}
-		if again {
+		if err != nil {
 			continue
 		}
 		select {
@@ -161,6 +172,32 @@ func (c *catalog) keepFresh(ctx context.Context, u config.Upstream, done func(er
 		case <-c.hints[u.Name]:
 		}
 	}
+}
+
+// note keeps why an upstream's newest schema is not routed by; nil where it is.
+func (c *catalog) note(name string, cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.causes[name] = cause
+}
+
+// waitingFor says, a line for each, which schemas are missing and why.
+func (c *catalog) waitingFor() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waitingForLocked()
+}
+
+func (c *catalog) waitingForLocked() []string {
+	var lines []string
+	for _, name := range c.missingLocked() {
+		line := "upstream " + name + ": its schema has not been read yet"
+		if cause := c.causes[name]; cause != nil {
+			line += ": " + cause.Error()
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {
@@ -174,36 +211,41 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// load reads one upstream's schema by reflection, and reports whether it is another than before.
-func (c *catalog) load(ctx context.Context, name string) (fresh bool, err error) {
+// load reads one upstream's schema by reflection. It returns nil where that is the one that is routed by already.
+func (c *catalog) load(ctx context.Context, name string) (*schema.Schema, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	s, err := schema.Reflect(ctx, c.bridge.upstreams[name].Conn(), name)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if old := c.schemas[name]; old != nil && old.Fingerprint == s.Fingerprint {
-		return false, nil
+		return nil, nil
 	}
-	c.schemas[name] = s
-	return true, nil
+	return s, nil
 }
 
-// rebuild makes the table of the schemas there are, if one is new, and routes by it.
-func (c *catalog) rebuild() error {
+// rebuild routes by the schemas there are, with a fresh one (which may be nil) in its upstream's place. After an error
+// everything is as before. late says that the bridge has started: then what the config names and no backend has is no
+// mistake any more, since a method may go away with a deploy.
+func (c *catalog) rebuild(fresh *schema.Schema, late bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var schemas []*schema.Schema
+	schemas := maps.Clone(c.schemas)
+	if fresh != nil {
+		schemas[fresh.Upstream] = fresh
+	}
+	var inOrder []*schema.Schema
 	for _, u := range c.bridge.settings.Upstreams {
-		if s := c.schemas[u.Name]; s != nil {
-			schemas = append(schemas, s)
+		if s := schemas[u.Name]; s != nil {
+			inOrder = append(inOrder, s)
 		}
 	}
-	complete := len(c.missingLocked()) == 0
-	table, err := schema.NewTable(schemas, schema.Options{
-		Expose: c.bridge.settings.Expose, Rules: c.bridge.settings.Rules, Partial: !complete,
+	complete := len(inOrder) == len(c.bridge.settings.Upstreams)
+	table, err := schema.NewTable(inOrder, schema.Options{
+		Expose: c.bridge.settings.Expose, Rules: c.bridge.settings.Rules, Partial: late || !complete,
 	})
 	if err != nil {
 		return err
@@ -212,7 +254,10 @@ func (c *catalog) rebuild() error {
 		return err
 	}
 	logChanges(c.bridge.logger, c.table, table)
-	c.table = table
+	if late {
+		logNewWarnings(c.bridge.logger, c.table, table)
+	}
+	c.schemas, c.table = schemas, table
 	return nil
 }
 
@@ -235,6 +280,15 @@ func logChanges(logger *slog.Logger, old, table *schema.Table) {
 	}
 	if len(before) != 0 && (len(added) != 0 || len(removed) != 0) {
 		logger.Info("the routes have changed", "added", strings.Join(added, " "), "removed", strings.Join(removed, " "))
+	}
+}
+
+// logNewWarnings says what a new table warns of and the old one did not.
+func logNewWarnings(logger *slog.Logger, old, table *schema.Table) {
+	for _, warning := range table.Warnings() {
+		if old == nil || !slices.Contains(old.Warnings(), warning) {
+			logger.Warn(warning)
+		}
 	}
 }
 
@@ -276,7 +330,7 @@ func (c *catalog) print() {
 	if err := routetable.Write(c.bridge.stdout, c.table, routetable.BaseURL(c.bridge.Addr().String())); err != nil {
 		c.bridge.logger.Warn("the table of routes could not be printed", "cause", err)
 	}
-	for _, name := range c.missingLocked() {
-		_, _ = fmt.Fprintf(c.bridge.stdout, "upstream %s cannot be reached yet; its routes appear when it can\n", name)
+	for _, line := range c.waitingForLocked() {
+		_, _ = fmt.Fprintf(c.bridge.stdout, "%s\nIts routes appear when it has.\n", line)
 	}
 }

@@ -173,7 +173,7 @@ func TestUndecodableMessages(t *testing.T) {
 	w := start(t, upstreams(address))
 	s := w.get("/v1/play/odd")
 	s.expect("note", "before")
-	s.expect("stream.undecodable", "nobody.knows.This", `"type":"demo.script.v1.PlayResponse"`, `"reason":`, `"size":`)
+	s.expect("stream.undecodable", `"type":"demo.script.v1.PlayResponse"`, `"reason":"unknown type in Any"`, `"size":`)
 	s.expect("stream.undecodable", "UTF-8", `"size":4`)
 	third := s.expect("stream.undecodable", `"size":1`)
 	last := s.expect("note", "after")
@@ -226,9 +226,10 @@ func TestBackendDies(t *testing.T) {
 		}
 	})
 	t.Run("POST", func(t *testing.T) {
-		b.Define("dies", script.Note("a"), script.Drop())
+		b.Define("dies", script.Note("a"), script.Gate("die again"), script.Drop())
 		s := w.post("/v1/play", `{"script":"dies","stream":"post"}`)
 		s.expect("note", `"text":"a"`)
+		b.Open("die again")
 		s.expect("stream.end", `"code":14`, "the backend cannot be reached")
 		s.over()
 		if n := len(b.Calls("post")); n != 1 {
