@@ -107,7 +107,7 @@ func (b *Bridge) wire() error {
 	if err != nil {
 		return err
 	}
-	origins, err := access.NewOrigins(s.Origins, s.Credentials)
+	origins, err := access.NewOrigins(s.Origins, s.Credentials, s.ForwardMetadata...)
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func (b *Bridge) closeUpstreams() {
 // listener, or a mistake that the backends' schemas show.
 func (b *Bridge) Run(ctx context.Context) error {
 	defer b.Close()
-	main, admin, err := b.listen()
+	main, admin, err := b.listen(ctx)
 	if err != nil {
 		return err
 	}
@@ -234,13 +234,14 @@ func (b *Bridge) drain() {
 	b.feed.Drain(window, lastWrites)
 }
 
-func (b *Bridge) listen() (main, admin net.Listener, err error) {
-	if main, err = net.Listen("tcp", b.settings.Listen); err != nil {
+func (b *Bridge) listen(ctx context.Context) (main, admin net.Listener, err error) {
+	var config net.ListenConfig
+	if main, err = config.Listen(ctx, "tcp", b.settings.Listen); err != nil {
 		return nil, nil, fmt.Errorf("listen on %s (--listen): %w", b.settings.Listen, err)
 	}
 	b.addr = main.Addr()
 	if b.settings.Admin != "" {
-		if admin, err = net.Listen("tcp", b.settings.Admin); err != nil {
+		if admin, err = config.Listen(ctx, "tcp", b.settings.Admin); err != nil {
 			_ = main.Close()
 			return nil, nil, fmt.Errorf("listen on %s (--admin; \"off\" for none): %w", b.settings.Admin, err)
 		}

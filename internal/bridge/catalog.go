@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -118,7 +119,7 @@ func (c *catalog) run(ctx context.Context) error {
 	work.Go(func() { all.Wait(); close(loaded) })
 	c.printWhen(ctx, loaded)
 	work.Wait()
-	if err := context.Cause(ctx); err != nil && err != context.Canceled {
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil

@@ -107,7 +107,7 @@ func serve(out stream, src Source, o Options) error {
 		// The channel is taken before the look, so that nothing comes unseen between look and wait.
 		changed := src.Changed()
 		frames, err := src.Next(maxWrite)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

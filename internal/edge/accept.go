@@ -22,7 +22,7 @@ func accepts(r *http.Request, media string) bool {
 	}
 	kind, _, _ := strings.Cut(media, "/")
 	best, quality := 0, 0.0
-	for _, part := range strings.Split(strings.Join(fields, ","), ",") {
+	for part := range strings.SplitSeq(strings.Join(fields, ","), ",") {
 		name, params, err := mime.ParseMediaType(part)
 		if err != nil {
 			continue

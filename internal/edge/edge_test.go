@@ -1,6 +1,7 @@
 package edge_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -32,7 +33,7 @@ func TestAccepts(t *testing.T) {
 		{"nonsense", false, false},
 		{"nonsense;;, text/event-stream", true, true},
 	} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		if tc.accept != "" {
 			r.Header.Set("Accept", tc.accept)
 		}

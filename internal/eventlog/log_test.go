@@ -43,7 +43,7 @@ func TestReadReturnsWhatWasAppended(t *testing.T) {
 	var got bytes.Buffer
 	for pos := event.Position(100); ; {
 		records, next, err := l.Read(pos, 1000)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil || next <= pos || len(records) > 1000 {
@@ -84,7 +84,7 @@ func TestReadErrors(t *testing.T) {
 		t.Error("Holds does not span the generation")
 	}
 	l.Seal()
-	if _, _, err := l.Read(110, 10); err != io.EOF {
+	if _, _, err := l.Read(110, 10); !errors.Is(err, io.EOF) {
 		t.Errorf("end of a sealed log: %v", err)
 	}
 	l.Close()
