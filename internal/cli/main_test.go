@@ -80,6 +80,7 @@ func (o *output) String() string {
 // waitFor waits until text has been printed, and returns all that was.
 func (o *output) waitFor(t *testing.T, text string) string {
 	t.Helper()
+	hung := time.After(time.Minute)
 	for {
 		o.mu.Lock()
 		got, more := o.buf.String(), o.more
@@ -91,6 +92,8 @@ func (o *output) waitFor(t *testing.T, text string) string {
 		case <-more:
 		case <-t.Context().Done():
 			t.Fatalf("the test ended before %q was printed; got:\n%s", text, got)
+		case <-hung:
+			t.Fatalf("%q was not printed; got:\n%s", text, got)
 		}
 	}
 }
