@@ -6,6 +6,7 @@ set -euo pipefail
 needs=(
   gcc:gcc                            # the race detector
   git:git
+  curl:curl                          # what the README shows
   node:nodejs                        # drives Chromium and Firefox
   npm:npm
   nginx:nginx-light                  # the proxy that tests put in front
