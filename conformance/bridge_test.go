@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/grpc-sse/grpc-sse/conformance"
 	configv1 "github.com/grpc-sse/grpc-sse/gen/grpcsse/config/v1"
@@ -34,20 +35,21 @@ type bridges struct {
 // startBackend starts the backend. Cleanup ends it after the bridges.
 func startBackend(t *testing.T) *bridges {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp4", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	server := script.New().NewServer()
+	testgrpc.RegisterTestServiceServer(server, testgrpc.UnimplementedTestServiceServer{}) // it has methods that stream requests
 	served := make(chan error, 1)
-	go func() { served <- script.New().Serve(ctx, listener) }()
+	go func() { served <- server.Serve(listener) }()
 	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = conn.Close()
-		stop()
+		server.Stop()
 		if err := <-served; err != nil {
 			t.Errorf("backend: %v", err)
 		}
