@@ -136,7 +136,7 @@ func (c *catalog) keepFresh(ctx context.Context, u config.Upstream, done func(er
 		if ctx.Err() != nil {
 			return
 		}
-		problem := "the schema could not be read; trying again"
+		level, problem := slog.LevelWarn, "the schema could not be read; trying again"
 		if loaded != nil {
 			late := !first || time.Since(begun) > startPatience
 			// A mistake that shows at start ends the bridge; one that comes with a later deploy must not.
@@ -144,13 +144,13 @@ func (c *catalog) keepFresh(ctx context.Context, u config.Upstream, done func(er
 				done(err)
 				return
 			}
-			problem = "the new schema is not used: the routes stay as they were"
+			level, problem = slog.LevelError, "the new schema is not used: the routes stay as they were"
 		}
 		c.note(u.Name, err)
 		pause := minReload
 		if err != nil {
 			if text := err.Error(); text != reported {
-				logger.Warn(problem, "cause", err)
+				logger.Log(ctx, level, problem, "cause", err)
 				reported = text
 			}
 			pause = retry

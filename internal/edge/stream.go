@@ -41,7 +41,7 @@ func (e *Edge) serveStream(q *request) {
 	subscription, err := e.Feed.Subscribe(feed.Request{
 		Method:    q.method,
 		Caller:    e.Upstreams[q.method.Upstream],
-		Encoder:   func() feed.Encoder { return e.encoder(q) },
+		Encoder:   e.encoder(q.route),
 		Wire:      message.Wire,
 		Canonical: message.Canonical,
 		Metadata:  e.Forwarder.Metadata(q.r.Header),
@@ -72,12 +72,15 @@ func (e *Edge) serveStream(q *request) {
 	}
 }
 
-// encoder is the encoder by the newest schema: the backend may have another one than when the request came.
-func (e *Edge) encoder(q *request) feed.Encoder {
-	if newest := e.router.Load().encoders[q.method.Name]; newest != nil {
-		return newest
+// encoder finds the encoder by the newest schema: the backend may have another one than when the request came. It keeps
+// the route alone, since the call may outlive the request by far.
+func (e *Edge) encoder(to *route) func() feed.Encoder {
+	return func() feed.Encoder {
+		if newest := e.router.Load().encoders[to.method.Name]; newest != nil {
+			return newest
+		}
+		return to.encoder
 	}
-	return q.route.encoder
 }
 
 // notSubscribed answers a request that no stream could be found or started for.

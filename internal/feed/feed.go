@@ -119,8 +119,8 @@ type Request struct {
 	Method *schema.Method
 	// Caller makes the call.
 	Caller Caller
-	// Encoder returns the encoder to render messages with. It is asked again whenever the call is opened again, since the
-	// backend may have another schema by then.
+	// Encoder returns the encoder to render the next message with. It is asked for every message: a backend that came back
+	// may have another schema, which is read while its calls go on already.
 	Encoder func() Encoder
 	// Wire is the request message, Canonical its canonical form.
 	Wire, Canonical []byte

@@ -100,20 +100,18 @@ func (r *run) pump() {
 }
 
 func (r *run) receive() outcome.Outcome {
-	encoder := r.request.Encoder()
 	for m, err := range r.request.Caller.Stream(r.ctx, r.call()) {
 		if err != nil {
 			return r.endOf(err)
 		}
 		r.waiting.Store(nil)
 		if m.Restarted != nil {
-			encoder = r.request.Encoder()
 			r.log.Append(func(dst []byte, id event.ID) []byte {
 				return appendReset(dst, id, reasonUpstreamRestarted, 0)
 			})
 			continue
 		}
-		r.log.Append(func(dst []byte, id event.ID) []byte { return encoder.AppendFrame(dst, id, m.Data) })
+		r.log.Append(func(dst []byte, id event.ID) []byte { return r.request.Encoder().AppendFrame(dst, id, m.Data) })
 		if !r.openedLog.Load() {
 			r.openedLog.Store(true)
 			r.open()

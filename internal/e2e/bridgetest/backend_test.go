@@ -83,7 +83,9 @@ func scripted(t *testing.T, options ...grpc.ServerOption) (b *script.Backend, ad
 }
 
 // upstreams is the config of one upstream.
-func upstreams(address string) string { return "upstreams: [{name: script, target: '" + address + "'}]\n" }
+func upstreams(address string) string {
+	return "upstreams: [{name: script, target: '" + address + "'}]\n"
+}
 
 // await waits for a condition on the backend's calls.
 func await(t testing.TB, b *script.Backend, name string, ok func([]*scriptv1.Call) bool) {

@@ -286,4 +286,3 @@ func TestWindow(t *testing.T) {
 		s.over()
 	})
 }
-

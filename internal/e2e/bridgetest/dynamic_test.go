@@ -1,7 +1,6 @@
 package bridgetest_test
 
 import (
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -11,7 +10,6 @@ import (
 	"google.golang.org/grpc/reflection"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -82,7 +80,8 @@ func descriptorSet(t testing.TB, file *descriptorpb.FileDescriptorProto) []byte 
 // dynamic is a backend whose schema is only known at run time, and can be exchanged while it serves. Every method sends
 // one Event, with its own name and the request that it got.
 type dynamic struct {
-	t testing.TB
+	t    testing.TB
+	hold chan struct{} // not nil: calls wait until it is closed, and then send their Event again
 
 	mu   sync.Mutex
 	file protoreflect.FileDescriptor
@@ -134,15 +133,18 @@ func (d *dynamic) handle(_ any, stream grpc.ServerStream) error {
 	if err := stream.RecvMsg(request); err != nil {
 		return err
 	}
-	in, err := protojson.Marshal(request)
-	if err != nil {
-		return err
-	}
 	event := dynamicpb.NewMessage(method.Output())
-	if err := protojson.Unmarshal(fmt.Appendf(nil, `{"method":%q,"request":%s}`, method.Name(), in), event); err != nil {
+	event.Set(method.Output().Fields().ByNumber(1), protoreflect.ValueOfString(string(method.Name())))
+	event.Set(method.Output().Fields().ByNumber(2), protoreflect.ValueOfMessage(request))
+	if err := stream.SendMsg(event); err != nil || d.hold == nil {
 		return err
 	}
-	return stream.SendMsg(event)
+	select {
+	case <-d.hold:
+		return stream.SendMsg(event)
+	case <-stream.Context().Done():
+		return status.FromContextError(stream.Context().Err()).Err()
+	}
 }
 
 // GetServiceInfo is the list that reflection gives.
