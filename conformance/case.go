@@ -109,7 +109,8 @@ type BackendExpect struct {
 	// Calls is how many there must be, Ended how many of them have ended, Cancelled how many by their caller.
 	Calls, Ended, Cancelled *int
 	// Sent is how many messages they could send in total, AtMost how many at most.
-	Sent, AtMost *uint64
+	Sent   *uint64
+	AtMost *uint64 `yaml:"at_most"`
 	// Metadata is what the last call must have got; null for a key that it must not have.
 	Metadata map[string]*string
 	// Quiet is for how long all this must go on to hold.
