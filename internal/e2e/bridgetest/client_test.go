@@ -72,6 +72,11 @@ func (w *world) send(r *http.Request) answer {
 	return answer{response.StatusCode, response.Header, string(text)}
 }
 
+// vary are the request headers that the answer depends on.
+func (a answer) vary() []string {
+	return strings.Split(strings.Join(a.header.Values("Vary"), ", "), ", ")
+}
+
 // adminGet reads a page of the admin listener.
 func (w *world) adminGet(path string) answer {
 	w.t.Helper()

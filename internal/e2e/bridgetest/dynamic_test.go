@@ -18,9 +18,9 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/dynamicpb"
 
-	_ "google.golang.org/genproto/googleapis/api/annotations" // for the options in the schemas
+	"google.golang.org/genproto/googleapis/api/annotations"
 
-	_ "github.com/grpc-sse/grpc-sse/gen/grpcsse/v1" // likewise
+	_ "github.com/grpc-sse/grpc-sse/gen/grpcsse/v1" // for the options in the schemas
 )
 
 // messages are what the methods of a dynamic backend receive and send.
@@ -52,6 +52,13 @@ func watch(name, options string) string {
 
 // get is an HTTP rule.
 func get(path string) string { return `[google.api.http] { get: "` + path + `" } ` }
+
+// httpRule is the option that get writes, for descriptors that are changed.
+var httpRule = annotations.E_Http
+
+func rule(path string) *annotations.HttpRule {
+	return &annotations.HttpRule{Pattern: &annotations.HttpRule_Get{Get: path}}
+}
 
 // descriptors makes the file test/items.proto with the service test.v1.Items and these methods. Where it says more than
 // messages does, replace takes pairs of old and new text.
@@ -165,15 +172,15 @@ func (d *dynamic) FindFileByPath(path string) (protoreflect.FileDescriptor, erro
 	return protoregistry.GlobalFiles.FindFileByPath(path)
 }
 
-// FindDescriptorByName finds what is declared in the backend's own file.
+// FindDescriptorByName finds a service of the backend's file, or a method of one.
 func (d *dynamic) FindDescriptorByName(name protoreflect.FullName) (protoreflect.Descriptor, error) {
-	file := d.current()
-	service := file.Services().ByName(protoreflect.Name("Items"))
-	if service != nil && service.FullName() == name {
-		return service, nil
-	}
-	if service != nil && name.Parent() == service.FullName() {
-		if m := service.Methods().ByName(name.Name()); m != nil {
+	services := d.current().Services()
+	for i := range services.Len() {
+		service := services.Get(i)
+		if service.FullName() == name {
+			return service, nil
+		}
+		if m := service.Methods().ByName(name.Name()); m != nil && m.FullName() == name {
 			return m, nil
 		}
 	}
