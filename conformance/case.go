@@ -234,7 +234,7 @@ func expand(node *yaml.Node) ([]Case, error) {
 		return nil, err
 	}
 	if len(each.Each) == 0 {
-		c, err := decodeCase(node)
+		c, err := decodeCase(filled(node, nil))
 		return []Case{c}, err
 	}
 	var cases []Case
@@ -260,9 +260,13 @@ func decodeCase(node *yaml.Node) (Case, error) {
 }
 
 // filled is a copy of node in which the values stand for their keys. A plain scalar is read anew, so that a number can
-// be a value.
+// be a value. Aliases are replaced by what they stand for: the copy is read apart from the rest of the file.
 func filled(node *yaml.Node, values map[string]string) *yaml.Node {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
 	copied := *node
+	copied.Anchor = ""
 	if node.Kind == yaml.ScalarNode && strings.Contains(node.Value, "${") {
 		for _, key := range slices.Sorted(maps.Keys(values)) {
 			copied.Value = strings.ReplaceAll(copied.Value, "${"+key+"}", values[key])

@@ -12,7 +12,7 @@ import (
 
 // Matches says how got, which is JSON, differs from what is wanted; "" where it does not. A wanted object names only
 // members that matter, and null for one that must not be there; a wanted list must have all items; a wanted string that
-// begins with ~ must be contained, and one that begins with ! must not be.
+// begins with ~ must be contained, one that begins with ! must not be, and "*" stands for any value at all.
 func Matches(want any, got string) string {
 	var value any
 	if err := json.Unmarshal([]byte(got), &value); err != nil {
@@ -25,6 +25,9 @@ func Matches(want any, got string) string {
 }
 
 func matches(want, got any, at string) string {
+	if want == "*" {
+		return ""
+	}
 	switch want := want.(type) {
 	case map[string]any:
 		return matchesObject(want, got, at)
