@@ -51,6 +51,7 @@ lint: ## Check protos, Go code and its format
 	$(BUF) lint
 	$(BUF) format -d --exit-code --exclude-path third_party
 	$(BUF) breaking proto --against proto/baseline.binpb
+	go mod tidy -diff
 	go vet ./...
 	go fix -diff -stringsbuilder=false ./... # a few concatenations read better than a Builder
 	$(call tool,golangci-lint) run
