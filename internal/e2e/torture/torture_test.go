@@ -1,0 +1,203 @@
+package torture_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/grpc-sse/grpc-sse/internal/demo/script"
+	"github.com/grpc-sse/grpc-sse/internal/e2e/oracle"
+)
+
+// stream is one chain and who reads it.
+type stream struct {
+	name         string
+	events, size int
+	every        time.Duration // the pause after each event
+	verb         string
+	key          string // what the client calls the stream by; "" for nothing
+	byHeader     bool   // the key comes as Idempotency-Key, not as sse.call
+	tabs         []tab
+}
+
+// tab is one client of a stream.
+type tab struct {
+	// from: the tab begins with the first cursor that the tab before it got at this event or later; 0: at the start.
+	from int
+	// late tabs begin when the tab before them has come to its end.
+	late bool
+}
+
+// drawStream draws a stream for at most most clients.
+func drawStream(r *rand.Rand, number, events, most int) stream {
+	s := stream{
+		name: fmt.Sprintf("s%d", number), events: events,
+		size: []int{0, 20, 100, 400, 2000}[r.IntN(5)], every: []time.Duration{0, 0, time.Millisecond, 3 * time.Millisecond}[r.IntN(4)],
+		verb: http.MethodGet, tabs: []tab{{}},
+	}
+	if r.IntN(3) == 0 {
+		s.verb = http.MethodPost
+	}
+	if r.IntN(4) > 0 {
+		s.key, s.byHeader = fmt.Sprintf("torture-%020d", r.Uint64()), s.verb == http.MethodPost || r.IntN(4) == 0
+	}
+	if most < 2 || r.IntN(3) > 0 {
+		return s
+	}
+	switch kind := r.IntN(3); {
+	case kind == 0: // reads on from an id that the first tab has
+		s.tabs = append(s.tabs, tab{from: 1 + r.IntN(events)})
+	case s.key != "":
+		s.tabs = append(s.tabs, tab{late: kind == 1})
+	}
+	return s
+}
+
+// approximately is how many bytes the stream has on the wire.
+func (s *stream) approximately() int { return s.events * (300 + s.size) }
+
+// client makes the client that reads s through the network at address.
+func (s *stream) client(address string) *oracle.Client {
+	c := &oracle.Client{Verb: s.verb, Header: http.Header{}, MaxDelay: 5 * time.Millisecond}
+	every := fmt.Sprintf("%.6fs", s.every.Seconds())
+	if s.verb == http.MethodPost {
+		c.URL = "http://" + address + "/demo.script.v1.ScriptService/Chain?"
+		c.Body = fmt.Sprintf(`{"stream":%q,"count":%d,"size":%d,"every":%q}`, s.name, s.events, s.size, every)
+	} else {
+		c.URL = fmt.Sprintf("http://%s/v1/chain/%s?count=%d&size=%d&every=%s", address, s.name, s.events, s.size, every)
+	}
+	switch {
+	case s.byHeader:
+		c.Header.Set("Idempotency-Key", s.key)
+	case s.key != "":
+		c.URL += "&sse.call=" + s.key
+	}
+	return c
+}
+
+// read reads s with all its tabs, each through a network of its own from networks, and checks what they got.
+func (s *stream) read(ctx context.Context, b *script.Backend, networks []string) error {
+	var tabs sync.WaitGroup
+	transcripts := make([]*oracle.Transcript, len(s.tabs))
+	errs := make([]error, len(s.tabs))
+	begin, cursor := make(chan struct{}), "" // cursor may be read when begin is closed
+	for i, tab := range s.tabs {
+		c := s.client(networks[i])
+		// One connection for each request: what a connection's fate is has nothing to do with the one before.
+		c.HTTP = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		var once sync.Once
+		announce := func(id string) { once.Do(func() { cursor = id; close(begin) }) }
+		events := 0
+		if i == 0 && len(s.tabs) > 1 {
+			next := s.tabs[1]
+			c.OnRecord = func(r oracle.Record) {
+				if r.Event == "link" {
+					events++
+				}
+				if !next.late && events >= next.from && r.ID != "" && r.Event != "stream.end" {
+					announce(r.ID)
+				}
+			}
+		}
+		tabs.Go(func() {
+			if i == 0 && len(s.tabs) > 1 {
+				defer announce("") // a tab that failed must not keep the other waiting
+			}
+			if i > 0 {
+				<-begin
+				if tab.from > 0 {
+					c.Cursor = cursor
+				}
+			}
+			transcripts[i], errs[i] = c.Run(ctx)
+		})
+	}
+	tabs.Wait()
+	for i, t := range transcripts {
+		errs[i] = errors.Join(errs[i], oracle.Check(t, s.name, true), oracle.Complete(t, uint64(s.tabs[i].from)+1, uint64(s.events)))
+		if errs[i] != nil {
+			errs[i] = fmt.Errorf("tab %d, %d connections: %w", i, len(t.Connections), errs[i])
+		}
+	}
+	return errors.Join(errors.Join(errs...), oracle.Identical(transcripts...), s.calledOnce(b, transcripts))
+}
+
+// calledOnce checks this: a stream with a key is one call, and a request without a cursor or a key makes at most one.
+func (s *stream) calledOnce(b *script.Backend, transcripts []*oracle.Transcript) error {
+	most := 1
+	if s.key == "" {
+		most = 0
+		for _, t := range transcripts {
+			for _, c := range t.Connections {
+				if c.Presented == "" {
+					most++
+				}
+			}
+		}
+	}
+	if calls := len(b.Calls(s.name)); calls < 1 || calls > most {
+		return fmt.Errorf("the backend was called %d times, want 1 to %d", calls, most)
+	}
+	return nil
+}
+
+// TestTorture is the whole of it: many clients, and a network that breaks all the time.
+func TestTorture(t *testing.T) {
+	seed := *seedFlag
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("go test -race ./internal/e2e/torture -run Torture -v -seed %d -clients %d -events %d", seed, *clientsFlag, *eventsFlag)
+	b, upstream := backend(t)
+	target := bridge(t, upstream)
+	ctx := guarded(t)
+
+	begin := time.Now()
+	counts := &tally{}
+	var work sync.WaitGroup
+	clients := 0
+	for number := 0; clients < int(*clientsFlag); number++ {
+		r := rand.New(rand.NewPCG(seed, uint64(number)))
+		s := drawStream(r, number, int(*eventsFlag), int(*clientsFlag)-clients)
+		var networks []string
+		for range s.tabs {
+			n := &network{
+				target: target, tally: counts, random: rand.New(rand.NewPCG(r.Uint64(), 0)),
+				next: func(r *rand.Rand, _ int) fate { return draw(r, s.approximately()) },
+			}
+			networks = append(networks, n.start(t))
+			clients++
+		}
+		work.Go(func() {
+			if err := s.read(ctx, b, networks); err != nil {
+				t.Errorf("seed %d: stream %+v: %s", seed, s, brief(err))
+			}
+		})
+	}
+	work.Wait()
+	sums := counts.sums()
+	t.Logf("%d clients read %d MB over %d connections in %v: %d refused, %d cut before the first byte, %d reset, %d closed",
+		clients, sums.bytes>>20, sums.connections, time.Since(begin).Round(time.Millisecond),
+		sums.refused, sums.silent, sums.resets, sums.closes)
+	if sums.faults() < 3*clients {
+		t.Errorf("%d faults for %d clients: the network was too good to show anything", sums.faults(), clients)
+	}
+	if err := b.Await(ctx, "", script.AllEnded(1)); err != nil {
+		t.Errorf("calls that nobody reads: %v", err)
+	}
+}
+
+// brief is the beginning of what is wrong: one lost event breaks several promises, and what follows it more.
+func brief(err error) string {
+	const enough = 1500
+	text := err.Error()
+	if len(text) > enough {
+		text = text[:enough] + " …"
+	}
+	return text
+}
