@@ -80,7 +80,7 @@ type Expect struct {
 	// (the client closes it), "cut N" (the client takes N more bytes and resets the connection), "stall" (the client
 	// reads no more, and keeps it open).
 	Then string
-	// Within is how long the head may take, and After how long it must take at least. Defaults: 10 s and 0.
+	// Within is how long the head may take, and After how long it must take at least. Defaults: 20 s and 0.
 	Within, After time.Duration
 }
 

@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long anything that must come may take.
-const patience = 10 * time.Second
+const patience = 20 * time.Second
 
 // Endpoint is what a case is run against.
 type Endpoint struct {
