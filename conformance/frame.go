@@ -54,7 +54,7 @@ func parseFrame(raw string) (Frame, error) {
 	}
 	order := []string{":", "retry", "id", "event", "data"}
 	at := 0
-	for _, line := range strings.Split(raw, "\n") {
+	for line := range strings.SplitSeq(raw, "\n") {
 		name, value, _ := strings.Cut(line, ": ")
 		for at < len(order) && order[at] != name {
 			at++

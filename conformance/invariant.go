@@ -31,6 +31,8 @@ func (v *invariants) add(f Frame) error {
 		return fmt.Errorf("a second stream.open: %q", f.Raw)
 	case first && !f.Comment, first && f.Retry < 0:
 		return fmt.Errorf("the first frame has no comment or no retry: %q", f.Raw)
+	case f.Event == "stream.open" && (f.Retry < minRetry || f.Retry > maxRetry):
+		return fmt.Errorf("retry is not between %v and %v: %q", minRetry, maxRetry, f.Raw)
 	case !first && f.Comment, !first && !v.busy && f.Retry >= 0:
 		return fmt.Errorf("a comment or retry where none belongs: %q", f.Raw)
 	}
@@ -77,6 +79,12 @@ func (v *invariants) foreign(before, id ident) bool {
 func (v *invariants) forged(before, id ident) bool {
 	return v.frames == 2 && before.position > id.position+uint64(maxAhead.Microseconds())
 }
+
+// The bounds of retry in a stream.open.
+const (
+	minRetry = 2 * time.Second
+	maxRetry = 4 * time.Second
+)
 
 // maxAhead is how far ahead of the clock a presented position may be to be followed.
 const maxAhead = 10 * time.Minute
