@@ -12,11 +12,20 @@ import (
 const sentFloor = 256 << 10
 
 // Budget bounds the memory of all logs together. When it is short, sealed logs that nobody reads go, oldest first; then
-// sent parts, down to 256 KiB each; then Full is true and new streams are to be refused; then WaitRoom waits. Unsent
-// parts are never taken. The methods that logs call work on a nil Budget.
+// sent parts, down to 256 KiB each, or to an equal share of half the budget where that is less; then Full is true and
+// new streams are to be refused; then WaitRoom waits. Unsent parts are never taken. The methods that logs call work on a
+// nil Budget.
+//
+// The share keeps many logs going whose readers all keep up: with the 256 KiB alone they would use up the budget with
+// what was sent already, and nothing would be left to wait for.
 type Budget struct {
 	limit int64
 	used  atomic.Int64
+	count atomic.Int64 // of logs
+	// barren is how many bytes were in use when reclaiming last failed to make room; 0 once there was room. What can be
+	// taken later is taken when it comes to be (Written, Seal, Detach), so a search that found nothing is not repeated
+	// for every event, only when usage has grown by a 64th of the limit.
+	barren atomic.Int64
 
 	// mu guards logs and makes reclaiming one at a time. It is taken before a log's mu, never after.
 	mu   sync.Mutex
@@ -33,17 +42,38 @@ func NewBudget(limit int64) *Budget { return &Budget{limit: limit, logs: map[*Lo
 // Used is how many bytes all logs hold.
 func (b *Budget) Used() int64 { return b.used.Load() }
 
+// floor is how much of a log's sent part is left to it.
+func (b *Budget) floor() int { return int(min(sentFloor, b.limit/2/max(b.count.Load(), 1))) }
+
+// released is told that a whole log may now be taken that could not be before.
+func (b *Budget) released() {
+	if b.short() {
+		b.reclaim()
+	}
+}
+
 // short reports whether writers wait, or are about to.
 func (b *Budget) short() bool { return b != nil && b.used.Load() >= b.limit }
 
+// tight reports whether logs are to give up what they need not keep, so that the budget does not get short.
+func (b *Budget) tight() bool { return b != nil && b.used.Load() >= b.target() }
+
 // Full reports whether nothing is left after all that can be taken was taken.
 func (b *Budget) Full() bool {
-	if !b.short() {
-		return false
-	}
-	b.reclaim()
+	b.makeRoom()
 	return b.short()
 }
+
+// makeRoom reclaims where the budget is short and that is not known to be in vain.
+func (b *Budget) makeRoom() {
+	if used := b.used.Load(); used >= b.limit && used > b.barren.Load()+b.limit/64 {
+		b.reclaim()
+	}
+}
+
+// target is what reclaiming tries to reach: some room, so that it is not done for every event. Above it readers that move
+// on take their log's sent part with them, which keeps most budgets from ever being searched.
+func (b *Budget) target() int64 { return b.limit - b.limit/16 }
 
 func (b *Budget) add(l *Log) {
 	if b == nil {
@@ -51,6 +81,7 @@ func (b *Budget) add(l *Log) {
 	}
 	b.mu.Lock()
 	b.logs[l] = struct{}{}
+	b.count.Store(int64(len(b.logs)))
 	b.mu.Unlock()
 	b.used.Add(overheadBytes)
 }
@@ -61,6 +92,7 @@ func (b *Budget) drop(l *Log, freed int) {
 	}
 	b.mu.Lock()
 	delete(b.logs, l)
+	b.count.Store(int64(len(b.logs)))
 	b.mu.Unlock()
 	b.shrank(freed)
 }
@@ -71,8 +103,9 @@ func (b *Budget) grew(n int) {
 	case b == nil:
 	case n < 0:
 		b.shrank(-n)
-	case b.used.Add(int64(n)) > b.limit:
-		b.reclaim()
+	default:
+		b.used.Add(int64(n))
+		b.makeRoom()
 	}
 }
 
@@ -80,7 +113,9 @@ func (b *Budget) shrank(n int) {
 	if b == nil || n == 0 {
 		return
 	}
-	b.used.Add(-int64(n))
+	if b.used.Add(-int64(n)) < b.limit {
+		b.barren.Store(0)
+	}
 	b.waitMu.Lock()
 	defer b.waitMu.Unlock()
 	if b.freed != nil {
@@ -89,11 +124,12 @@ func (b *Budget) shrank(n int) {
 	}
 }
 
-// wait returns nil where there is room, else a channel that is closed when some may have come.
+// wait returns nil where there is room or some can be made, else a channel that is closed when some may have come.
 func (b *Budget) wait() <-chan struct{} {
 	if b == nil {
 		return nil
 	}
+	b.makeRoom()
 	b.waitMu.Lock()
 	defer b.waitMu.Unlock()
 	if !b.short() {
@@ -105,10 +141,9 @@ func (b *Budget) wait() <-chan struct{} {
 	return b.freed
 }
 
-// reclaim takes what may be taken until the budget is met, and a sixteenth more, so that a full budget is not searched
-// for every event.
+// reclaim takes what may be taken until the target is met.
 func (b *Budget) reclaim() {
-	target := b.limit - b.limit/16
+	target := b.target()
 	var evicted []*Log
 	b.mu.Lock()
 	for _, l := range b.sealedOldestFirst() {
@@ -121,11 +156,18 @@ func (b *Budget) reclaim() {
 			b.shrank(freed)
 		}
 	}
+	b.count.Store(int64(len(b.logs)))
 	for l := range b.logs {
 		if b.used.Load() <= target {
 			break
 		}
-		b.shrank(l.trimSent(sentFloor))
+		b.shrank(l.trimSent(b.floor()))
+	}
+	if used := b.used.Load(); used >= b.limit {
+		b.barren.Store(used)
+		if b.used.Load() < b.limit {
+			b.barren.Store(0) // what was freed in between has stored its 0 before
+		}
 	}
 	b.mu.Unlock()
 	for _, l := range evicted {

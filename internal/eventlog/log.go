@@ -154,24 +154,25 @@ const (
 	maxSegment = 64 << 10
 )
 
-// nextSegmentSize doubles from minSegment to maxSegment, so that a short call stays small and a long one cheap, and
-// stays well below the retention, because memory goes in whole segments.
+// nextSegmentSize grows from minSegment to maxSegment with what the log holds, so that who keeps little stays small and
+// who keeps much is cheap, and stays well below the retention, because memory goes in whole segments.
 func (l *Log) nextSegmentSize(record int) int {
-	size := minSegment
-	if k := len(l.segments); k > 0 {
-		size = 2 * cap(l.segments[k-1].buf)
-	}
+	size := max(minSegment, (l.sent+l.unsent)/2)
 	size = min(size, maxSegment, max(l.limits.Bytes/8, 1<<10))
 	return max(size, record)
 }
 
-// Seal says that nothing follows: readers get io.EOF after the last record.
+// Seal says that nothing follows: readers get io.EOF after the last record. Evicted may be called before it returns.
 func (l *Log) Seal() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.sealed.IsZero() && !l.closed {
 		l.sealed = l.now()
 		l.wakeLocked()
+	}
+	idle := l.readers == 0 && !l.closed
+	l.mu.Unlock()
+	if idle {
+		l.budget.released()
 	}
 }
 
@@ -282,8 +283,9 @@ func (l *Log) Written(pos event.Position) {
 	l.sent += n
 	l.unsent -= n
 	freed := l.trimLocked()
-	if l.budget.short() {
-		freed += l.dropWhile(func(*segment) bool { return l.first < l.written && l.sent > sentFloor })
+	if l.budget.tight() {
+		floor := l.budget.floor()
+		freed += l.dropWhile(func(*segment) bool { return l.first < l.written && l.sent > floor })
 	}
 	l.wakeWriterLocked()
 	l.mu.Unlock()
@@ -303,8 +305,8 @@ func (l *Log) bytesBetween(from, to event.Position) int {
 }
 
 // WaitRoom waits until the log has room for more: while its unsent part holds half of Limits.Bytes, or the budget is
-// used up and the log holds a record already. A log that keeps the newest never waits and answers ErrBudget instead.
-// Other errors: the context's, ErrClosed.
+// used up and the log has an unsent part at all. Where everything was sent, the next record takes the place of others. A
+// log that keeps the newest never waits and answers ErrBudget instead. Other errors: the context's, ErrClosed.
 func (l *Log) WaitRoom(ctx context.Context) error {
 	for {
 		l.mu.Lock()
@@ -312,19 +314,20 @@ func (l *Log) WaitRoom(ctx context.Context) error {
 			l.mu.Unlock()
 			return ErrClosed
 		}
-		own := !l.keepNewest && l.unsent > 0 && l.unsent >= l.limits.Bytes/2
-		empty := l.first == l.last
-		var room <-chan struct{}
-		if own {
-			if l.room == nil {
-				l.room = make(chan struct{})
-			}
-			room = l.room
+		if l.unsent == 0 {
+			l.mu.Unlock()
+			return ctx.Err()
 		}
+		own := !l.keepNewest && l.unsent >= l.limits.Bytes/2
+		if l.room == nil {
+			l.room = make(chan struct{})
+		}
+		room := l.room
 		l.mu.Unlock()
+		var freed <-chan struct{} // never, where the budget is not what is waited for
 		if !own {
-			room = l.budget.wait()
-			if room == nil || empty {
+			freed = l.budget.wait()
+			if freed == nil {
 				return ctx.Err()
 			}
 			if l.keepNewest {
@@ -333,6 +336,7 @@ func (l *Log) WaitRoom(ctx context.Context) error {
 		}
 		select {
 		case <-room:
+		case <-freed:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -361,13 +365,19 @@ func (l *Log) Start() event.Position { return l.start }
 func (l *Log) Mark() event.Mark { return l.mark }
 
 // Attach counts a reader; while there is one the budget does not evict the log.
-func (l *Log) Attach() { l.attach(1) }
-
-// Detach takes back one Attach.
-func (l *Log) Detach() { l.attach(-1) }
-
-func (l *Log) attach(n int) {
+func (l *Log) Attach() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.readers += n
+	l.readers++
+}
+
+// Detach takes back one Attach. Evicted may be called before it returns.
+func (l *Log) Detach() {
+	l.mu.Lock()
+	l.readers--
+	idle := l.readers == 0 && !l.closed && !l.sealed.IsZero()
+	l.mu.Unlock()
+	if idle {
+		l.budget.released()
+	}
 }
