@@ -31,9 +31,9 @@ func TestConformance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	endpoint := running
-	if *endpointURL == "" {
-		endpoint = startBackend(t).endpoint
+	endpoint := startBackend(t).endpoint
+	if *endpointURL != "" {
+		endpoint = running(t)
 	}
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
@@ -53,10 +53,13 @@ func TestConformance(t *testing.T) {
 }
 
 // running is the endpoint that the flags name.
-func running(conformance.Setup) (conformance.Endpoint, error) {
+func running(t *testing.T) func(conformance.Setup) (conformance.Endpoint, error) {
+	t.Helper()
 	conn, err := grpc.NewClient(*backendAddr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
-		return conformance.Endpoint{}, err
+		t.Fatal(err)
 	}
-	return conformance.Endpoint{URL: *endpointURL, Backend: scriptv1.NewControlServiceClient(conn)}, nil
+	t.Cleanup(func() { _ = conn.Close() })
+	e := conformance.Endpoint{URL: *endpointURL, Backend: scriptv1.NewControlServiceClient(conn)}
+	return func(conformance.Setup) (conformance.Endpoint, error) { return e, nil }
 }
