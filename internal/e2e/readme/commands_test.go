@@ -176,17 +176,44 @@ func (r *reader) follow(b block) {
 	}
 }
 
-func TestCommands(t *testing.T) {
+func newReader(t *testing.T) *reader {
+	t.Helper()
 	bin := tools(t)
-	r := &reader{
+	return &reader{
 		t: t, dir: t.TempDir(), env: environment(bin), seen: bindings{},
 		demo: startDemo(t, bin), orders: startOrders(t),
 	}
+}
+
+func TestCommands(t *testing.T) {
+	r := newReader(t)
 	found := parse("README.md", read(t, "README.md")).blocks
 	if len(found) < 10 {
 		t.Fatalf("only %d blocks were found", len(found))
 	}
 	for _, b := range found {
 		r.follow(b)
+	}
+}
+
+// The commands in docs/ are run as well. They are against the demo, and may show only the beginning of what is printed.
+func TestDocsCommands(t *testing.T) {
+	r := newReader(t)
+	for _, name := range pages(t) {
+		if !strings.HasPrefix(name, "docs/") {
+			continue
+		}
+		r.seen = bindings{}
+		for _, b := range parse(name, read(t, name)).blocks {
+			if b.language != "console" {
+				continue
+			}
+			for _, c := range b.commands() {
+				c.output = strings.TrimSuffix(strings.TrimRight(c.output, "\n"), "\n…") + "\n…\n"
+				if err := r.run(c); err != nil {
+					t.Errorf("%s:%d: %s: %v", name, c.line, c.text, err)
+				}
+			}
+		}
 	}
 }
