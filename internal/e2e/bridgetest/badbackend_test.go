@@ -76,7 +76,7 @@ func TestUnreachableBackend(t *testing.T) {
 			if test.server != nil {
 				p.up(test.server)
 			}
-			w := start(t, describedItems(t, p.address, oneOfEach))
+			w := start(t, describedItems(t, p.address, oneOfEach)+impatient)
 			s := w.get("/v1/items/a")
 			s.expect("stream.waiting", `{"code":14,"attempt":`, `"retryInMs":`)
 			a := w.do("GET", "/v1/one/a", "")
@@ -98,7 +98,7 @@ func TestUnreachableBackend(t *testing.T) {
 // A call that must not be repeated is held as well while it has not left the bridge: the backend has not seen it.
 func TestUnreachableBackendHoldsPOST(t *testing.T) {
 	p := newPort(t)
-	w := start(t, describedItems(t, p.address, oneOfEach))
+	w := start(t, describedItems(t, p.address, oneOfEach)+impatient)
 	s := w.post("/v1/items", `{"name":"a"}`)
 	s.expect("stream.waiting", `"code":14`)
 	p.up(newDynamic(t, descriptors(t, oneOfEach)).server())
@@ -146,7 +146,13 @@ func TestMessageOverTheLimit(t *testing.T) {
 		"rules: [{selector: demo.script.v1.ScriptService.Play, stream: {max_message_bytes: 1024}}]\n")
 	says := []string{"demo.script.v1.ScriptService/Play", "1024 bytes", "max_message_bytes"}
 	t.Run("first", func(t *testing.T) {
-		w.do("GET", "/v1/play/large?stream=first", "").problem(t, 500, says...)
+		// The backend's headers come before the message: where the bridge sees them first, the head has left already.
+		a := w.do("GET", "/v1/play/large?stream=first", "")
+		if a.status == 500 {
+			a.problem(t, 500, says...)
+		} else if a.status != 200 || !holdsAll(a.body, append(says, "event: stream.end", `"code":8`)) {
+			t.Errorf("%d %s", a.status, a.body)
+		}
 	})
 	t.Run("later", func(t *testing.T) {
 		s := w.get("/v1/play/later?stream=later")
@@ -279,7 +285,7 @@ func TestWindow(t *testing.T) {
 	})
 	t.Run("after", func(t *testing.T) {
 		b.Define("refuse", script.Gate("refuse later"), script.Fail(codes.PermissionDenied, "not for you"))
-		w := start(t, upstreams(address)+"open_window: 0s\n")
+		w := start(t, upstreams(address)+impatient)
 		s := w.get("/v1/play/refuse?stream=after")
 		b.Open("refuse later")
 		s.expect("stream.end", `"code":7`, "not for you")

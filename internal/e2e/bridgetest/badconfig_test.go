@@ -148,7 +148,7 @@ func TestInvalidDescriptorSet(t *testing.T) {
 // With a descriptor set no reflection is needed, and the routes are there before the backend is.
 func TestDescriptorSetUpstream(t *testing.T) {
 	p := newPort(t)
-	w := start(t, describedItems(t, p.address, oneOfEach))
+	w := start(t, describedItems(t, p.address, oneOfEach)+impatient)
 	w.stdout.await(t, "/v1/items/{name}")
 	s := w.get("/v1/items/a")
 	s.expect("stream.waiting")

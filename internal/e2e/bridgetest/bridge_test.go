@@ -21,6 +21,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // guard ends a test that hangs. Nothing is expected to be done within it.
 const guard = 3 * time.Minute
 
+// impatient is the config of a bridge that sends its heads at once, whatever the backend does.
+const impatient = "open_window: 0s\n"
+
 // world is a running bridge.
 type world struct {
 	t      *testing.T
@@ -50,13 +53,17 @@ func settings(t testing.TB, yaml string) *config.Settings {
 	return s
 }
 
-// launch runs a bridge with this config and returns without waiting for its backends. Addresses are any free ones, and
-// the drain window is 0 where the config does not say.
+// launch runs a bridge with this config and returns without waiting for its backends. Addresses are any free ones. Where
+// the config does not say, the drain window is 0, and the open window is so long that an early error is a status however
+// slow the machine is.
 func launch(t *testing.T, yaml string) *world {
 	t.Helper()
 	yaml = "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n" + yaml
 	if !strings.Contains(yaml, "drain_window:") {
 		yaml += "\ndrain_window: 0s\n"
+	}
+	if !strings.Contains(yaml, "open_window:") {
+		yaml += "\nopen_window: 10s\n"
 	}
 	w := &world{t: t, log: newBook(), stdout: newBook(), ended: make(chan struct{})}
 	var err error
@@ -122,14 +129,17 @@ func (w *world) stop() {
 	}
 }
 
-// eventually waits until ok. It is for what nothing announces.
-func eventually(t testing.TB, what string, ok func() bool) {
+// eventually waits until ok. It is for what nothing announces. state tells more where that does not happen.
+func eventually(t testing.TB, what string, ok func() bool, state ...func() string) {
 	t.Helper()
 	deadline := time.Now().Add(guard)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		if time.Now().After(deadline) {
+			for _, s := range state {
+				what += ": " + s()
+			}
 			t.Fatalf("gave up waiting until %s", what)
 		}
 		<-tick.C

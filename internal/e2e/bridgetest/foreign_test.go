@@ -127,11 +127,11 @@ func TestDemo(t *testing.T) {
 	}
 
 	a := w.do("POST", "/v1/tasks", `{"title":"test","steps":2,"durationMs":100}`)
-	var started struct{ Task struct{ ID string } }
-	if err := json.Unmarshal([]byte(a.body), &started); err != nil || started.Task.ID == "" {
+	var started struct{ Task struct{ TaskID string } }
+	if err := json.Unmarshal([]byte(a.body), &started); err != nil || started.Task.TaskID == "" {
 		t.Fatalf("StartTask: %v: %d %s", err, a.status, a.body)
 	}
-	task := w.get("/v1/tasks/" + started.Task.ID + "/events")
+	task := w.get("/v1/tasks/" + started.Task.TaskID + "/events")
 	for task.next().Type != "stream.end" {
 	}
 	task.over()

@@ -218,7 +218,7 @@ func TestTwoUpstreams(t *testing.T) {
 	b, first := scripted(t)
 	b.Define("hello", script.Note("hello"))
 	p := newPort(t)
-	w := launch(t, "upstreams: [{name: script, target: '"+first+"'}, {name: items, target: '"+p.address+"'}]\n")
+	w := launch(t, "upstreams: [{name: script, target: '"+first+"'}, {name: items, target: '"+p.address+"'}]\n"+impatient)
 
 	// The one that is there is served; of what the other one has nothing is known yet.
 	eventually(t, "the first upstream is routed", func() bool {

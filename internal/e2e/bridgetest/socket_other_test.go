@@ -17,3 +17,6 @@ func reserve(t *testing.T) string {
 	defer l.Close()
 	return l.Addr().String()
 }
+
+// setReceiveBuffer leaves the buffer as it is.
+func setReceiveBuffer(uintptr, int) error { return nil }

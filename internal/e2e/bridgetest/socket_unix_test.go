@@ -31,3 +31,9 @@ func reserve(t *testing.T) string {
 	}
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(name.(*syscall.SockaddrInet4).Port))
 }
+
+// setReceiveBuffer fixes how much the kernel holds for a socket that is not read from. It must be called before the
+// connection is made.
+func setReceiveBuffer(fd uintptr, bytes int) error {
+	return syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, bytes)
+}
