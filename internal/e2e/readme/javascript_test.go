@@ -16,17 +16,17 @@ import (
 // chatPage is a page with the README's JavaScript.
 func chatPage(t *testing.T) string {
 	t.Helper()
-	var js string
+	var js strings.Builder
 	for _, b := range parse("README.md", read(t, "README.md")).blocks {
 		if b.language == "js" {
-			js += b.text
+			js.WriteString(b.text)
 		}
 	}
-	if js == "" {
+	if js.String() == "" {
 		t.Fatal("the README has no JavaScript")
 	}
 	return "<!doctype html><meta charset=utf-8><title>README</title><link rel=icon href=data:,>" +
-		"<pre id=answer></pre><p id=state></p><button id=stop>Stop</button><script>" + js + "</script>"
+		"<pre id=answer></pre><p id=state></p><button id=stop>Stop</button><script>" + js.String() + "</script>"
 }
 
 // answerTo is the demo's whole answer to a prompt.
@@ -38,7 +38,7 @@ func answerTo(t *testing.T, d demo, prompt string) string {
 	}
 	defer response.Body.Close()
 	defer http.DefaultClient.CloseIdleConnections()
-	var text string
+	var text strings.Builder
 	for events := sse.NewParser(response.Body, 1<<20); ; {
 		event, err := events.Next()
 		if err != nil {
@@ -48,8 +48,8 @@ func answerTo(t *testing.T, d demo, prompt string) string {
 		if err := json.Unmarshal([]byte(event.Data), &data); err != nil {
 			t.Fatal(err)
 		}
-		if text += data.Token.Text; event.Type == "stream.end" {
-			return text
+		if text.WriteString(data.Token.Text); event.Type == "stream.end" {
+			return text.String()
 		}
 	}
 }

@@ -147,8 +147,12 @@ func TestImplausible(t *testing.T) {
 		width       int
 		dark, sound bool
 	}{
-		{shades, 64, false, true}, {shades, 64, true, false}, {shades, 32, false, false},
-		{blank, 64, true, false}, {two, 64, true, false}, {filepath.Join(dir, "none.png"), 64, true, false},
+		{shades, 64, false, true},
+		{shades, 64, true, false},
+		{shades, 32, false, false},
+		{blank, 64, true, false},
+		{two, 64, true, false},
+		{filepath.Join(dir, "none.png"), 64, true, false},
 	} {
 		if problem := implausible(t, test.path, test.width, 64, test.dark); (problem == "") != test.sound {
 			t.Errorf("%s, %d wide, dark %v: %q", filepath.Base(test.path), test.width, test.dark, problem)
