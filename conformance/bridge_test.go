@@ -134,7 +134,7 @@ func (b *bridges) start(s conformance.Setup) (conformance.Endpoint, error) {
 	case <-ran:
 		return conformance.Endpoint{}, err
 	}
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
 	for !s.BackendDown && !bridged.Ready() {

@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long anything that must come may take.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // Endpoint is what a case is run against.
 type Endpoint struct {

@@ -58,7 +58,7 @@ func TestBridgeEnds(t *testing.T) {
 	browsers.Each(t, func(t *testing.T, b *browser.Browser) {
 		for _, test := range tests {
 			t.Run(test.name, func(t *testing.T) {
-				saw, statuses := watchOne(t, b, addr, "/v1/play/"+test.name, 20*time.Second)
+				saw, statuses := watchOne(t, b, addr, "/v1/play/"+test.name, 2*time.Minute)
 				if saw.Ended != "closed" {
 					t.Errorf("ended by %q, want closed by the browser for good", saw.Ended)
 				}
@@ -105,7 +105,7 @@ func TestBridgeSeventhStreamWaits(t *testing.T) {
 		page := b.Open(t, p.Origins()[0]+browser.PagePath)
 
 		var opened []bool
-		page.Eval(30*time.Second, fmt.Sprintf(`
+		page.Eval(2*time.Minute, fmt.Sprintf(`
 			window.sources = Array.from({length: 7}, (_, i) => new EventSource("/v1/play/%s?stream=" + i));
 			window.opened = sources.map((source) => new Promise((resolve) => { source.onopen = () => resolve(true); }));
 			const late = new Promise((resolve) => setTimeout(resolve, 2000, false));
@@ -114,7 +114,7 @@ func TestBridgeSeventhStreamWaits(t *testing.T) {
 			t.Fatalf("open after 2 s (-want +got):\n%s", diff)
 		}
 		var seventh bool
-		page.Eval(30*time.Second, `sources[0].close(); const ok = await opened[6]; for (const s of sources) s.close(); return ok`, &seventh)
+		page.Eval(2*time.Minute, `sources[0].close(); const ok = await opened[6]; for (const s of sources) s.close(); return ok`, &seventh)
 		if !seventh {
 			t.Error("the seventh stream did not open after the first was closed")
 		}
@@ -133,7 +133,7 @@ func TestBridgeBehindNginx(t *testing.T) {
 
 		// The second event is sent only when the first has been seen.
 		var first string
-		page.Eval(20*time.Second, fmt.Sprintf(`
+		page.Eval(2*time.Minute, fmt.Sprintf(`
 			window.source = new EventSource("/v1/play/%s");
 			window.notes = [];
 			let seen;
@@ -147,7 +147,7 @@ func TestBridgeBehindNginx(t *testing.T) {
 		p.CutAll()
 		backend.Open(name)
 		var all []string
-		page.Eval(30*time.Second, `return ended`, &all)
+		page.Eval(2*time.Minute, `return ended`, &all)
 		if diff := cmp.Diff([]string{`{"n":"1","note":{"text":"one"}}`, `{"n":"2","note":{"text":"two"}}`}, all); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
@@ -180,7 +180,7 @@ func TestBridgeForeignPage(t *testing.T) {
 	browsers.Each(t, func(t *testing.T, b *browser.Browser) {
 		p := cutproxy.Start(t, cutproxy.Options{Target: addr, Pages: map[string]string{browser.PagePath: browser.PageHTML}, Hosts: 2})
 		var saw browser.Seen
-		b.Open(t, p.Origins()[0]+browser.PagePath).Eval(20*time.Second,
+		b.Open(t, p.Origins()[0]+browser.PagePath).Eval(2*time.Minute,
 			fmt.Sprintf(`return watch(%q, {types: ["note"], within: 5000})`, p.Origins()[1]+"/v1/play/private?stream="+b.Name), &saw)
 		if saw.Ended != "closed" || len(saw.Events) != 0 {
 			t.Errorf("saw %+v, want nothing and closed for good", saw)

@@ -57,7 +57,7 @@ func bridged(t *testing.T) (*script.Backend, string) {
 // awaitReady returns when the backend's schema is loaded: until then every stream is "busy".
 func awaitReady(t *testing.T, b *bridge.Bridge) {
 	t.Helper()
-	late := time.After(20 * time.Second)
+	late := time.After(2 * time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !b.Ready() {

@@ -97,7 +97,7 @@ type Page struct {
 }
 
 // pageTimeout is how long a page may take to load, and to close.
-const pageTimeout = 30 * time.Second
+const pageTimeout = 2 * time.Minute
 
 // Open loads url in a page that is closed at the end of the test. When the test has failed, the end of the page's
 // console is in its log.

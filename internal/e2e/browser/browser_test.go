@@ -45,13 +45,13 @@ func TestBrowsersObey(t *testing.T) {
 				Title string
 				List  []int
 			}
-			page.Eval(10*time.Second, `await null; return {title: document.title, list: [1, 2]}`, &got)
+			page.Eval(2*time.Minute, `await null; return {title: document.title, list: [1, 2]}`, &got)
 			if diff := cmp.Diff(want, got.Title); diff != "" || len(got.List) != 2 {
 				t.Errorf("page %s: got %+v", want, got)
 			}
 		}
 		var thrown string
-		first.Eval(10*time.Second, `try { null.x } catch (e) { return e.name }`, &thrown)
+		first.Eval(2*time.Minute, `try { null.x } catch (e) { return e.name }`, &thrown)
 		if thrown != "TypeError" {
 			t.Errorf("thrown %q, want TypeError", thrown)
 		}

@@ -231,24 +231,49 @@ func TestFacts(t *testing.T) {
 			byTime[f.within] = append(byTime[f.within], f)
 		}
 		for within, group := range byTime {
-			var paths []string
-			for _, f := range group {
-				paths = append(paths, "/lab?_case="+strings.ReplaceAll(f.name, " ", "%20"))
-			}
-			seen := b.Watch(t, []string{server.URL}, paths, browser.Watching{
-				Types: []string{"message", "half", "error", "open", "fin"}, Until: "fin", Within: within,
-			})
-			for i, f := range group {
-				l.mu.Lock()
-				got := f.read(seen[i], l.got[f.name])
-				t.Logf("%s: %d requests", f.name, len(l.got[f.name]))
-				l.mu.Unlock()
-				if want := documented[f.name][b.Name]; got != want {
-					t.Errorf("%s: %s; docs/browsers.md says %q\nsaw %+v", f.name, got, want, seen[i])
-				}
+			// Some facts are about time, and a busy machine makes every pause longer: what looks wrong is looked at again.
+			for tries := 2; len(group) != 0; tries-- {
+				group = checkFacts(t, b, l, server.URL, within, group, documented, tries == 0)
 			}
 		}
 	})
+}
+
+// checkFacts looks at what a browser does and returns the facts that are not as documented; in the last try they are
+// errors, and none is returned.
+func checkFacts(t *testing.T, b *browser.Browser, l *lab, url string, within time.Duration, group []fact,
+	documented map[string]map[string]string, last bool,
+) (wrong []fact) {
+	t.Helper()
+	var paths []string
+	for _, f := range group {
+		paths = append(paths, "/lab?_case="+strings.ReplaceAll(f.name, " ", "%20"))
+	}
+	seen := b.Watch(t, []string{url}, paths, browser.Watching{
+		Types: []string{"message", "half", "error", "open", "fin"}, Until: "fin", Within: within,
+	})
+	for i, f := range group {
+		asked := l.take(f.name)
+		got, want := f.read(seen[i], asked), documented[f.name][b.Name]
+		t.Logf("%s: %d requests", f.name, len(asked))
+		switch {
+		case got == want:
+		case last:
+			t.Errorf("%s: %s; docs/browsers.md says %q\nsaw %+v", f.name, got, want, seen[i])
+		default:
+			wrong = append(wrong, f)
+		}
+	}
+	return wrong
+}
+
+// take returns the requests of a fact and forgets them.
+func (l *lab) take(name string) []ask {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	asked := l.got[name]
+	delete(l.got, name)
+	return asked
 }
 
 // readFacts reads the table of docs/browsers.md: fact, then what each engine does in the order of browser.Engines.

@@ -50,7 +50,7 @@ type reply struct {
 }
 
 // startTimeout is how long a browser may take to start.
-const startTimeout = 60 * time.Second
+const startTimeout = 2 * time.Minute
 
 func startPuppeteer(name string) (engine, error) {
 	executable, err := exec.LookPath(name)

@@ -80,6 +80,9 @@ func listen(t *testing.T) net.Listener {
 	return l
 }
 
+// patience is how long a page that does not answer is waited for: long, since machines may be slow.
+const patience = time.Minute
+
 // user is somebody in front of a page.
 type user struct {
 	t *testing.T
@@ -100,30 +103,30 @@ return {
   Events: Number(text('n-events')), Resumed: Number(text('n-resumed')),
 }`
 
-// until looks at the page until it is as wanted, and fails the test after half a minute.
+// until looks at the page until it is as wanted, and fails the test when it never is.
 func (u user) until(what string, wanted func(screen) bool) screen {
 	u.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		var s screen
-		u.p.Eval(10*time.Second, look, &s)
+		u.p.Eval(patience, look, &s)
 		if wanted(s) {
 			return s
 		}
 		if time.Now().After(deadline) {
 			u.t.Fatalf("the page does not show %s, but %+v", what, s)
 		}
-		u.p.Eval(time.Second, `await new Promise((done) => setTimeout(done, 100))`, nil)
+		u.p.Eval(patience, `await new Promise((done) => setTimeout(done, 100))`, nil)
 	}
 }
 
 func (u user) choose(selector, value string) {
-	u.p.Eval(5*time.Second, fmt.Sprintf(`document.querySelector(%q).value = %q`, selector, value), nil)
+	u.p.Eval(patience, fmt.Sprintf(`document.querySelector(%q).value = %q`, selector, value), nil)
 }
 
 func (u user) click(id string) {
 	u.t.Helper()
-	u.p.Eval(5*time.Second, fmt.Sprintf(
+	u.p.Eval(patience, fmt.Sprintf(
 		`const b = document.getElementById(%q); if (b.disabled) throw new Error(b.id + ' cannot be pressed'); b.click()`, id), nil)
 }
 
@@ -202,9 +205,9 @@ func TestConsoleStaysEmpty(t *testing.T) {
 	browsers.Each(t, func(t *testing.T, b *browser.Browser) {
 		u := user{t, b.Open(t, url+"/?stream=feed&start")}
 		u.until("events", func(s screen) bool { return s.Events >= 3 })
-		u.p.Eval(5*time.Second, `document.querySelector('[data-theme-choice=dark]').click()`, nil)
+		u.p.Eval(patience, `document.querySelector('[data-theme-choice=dark]').click()`, nil)
 		var scheme string
-		u.p.Eval(5*time.Second, `return getComputedStyle(document.documentElement).colorScheme`, &scheme)
+		u.p.Eval(patience, `return getComputedStyle(document.documentElement).colorScheme`, &scheme)
 		if scheme != "dark" {
 			t.Errorf("colours after the choice of dark: %q", scheme)
 		}

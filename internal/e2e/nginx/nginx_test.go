@@ -56,7 +56,7 @@ func TestDefaults(t *testing.T) {
 			// That nothing comes can only be seen by waiting for a while.
 			wait := 500 * time.Millisecond
 			if passesAtOnce {
-				wait = 10 * time.Second
+				wait = 2 * time.Minute
 			}
 			select {
 			case <-first:
