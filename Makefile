@@ -21,7 +21,8 @@ help: ## List the tasks
 
 .PHONY: demo
 demo: ## Start the example backend, the bridge and a page to see them with
-	@go run ./cmd/grpc-sse demo
+	@go build -o bin/grpc-sse ./cmd/grpc-sse
+	@exec bin/grpc-sse demo
 
 .PHONY: test
 test: install lint checkgenerate fuzz race ## Everything that must hold before a merge; installs what it needs
