@@ -214,11 +214,11 @@ func TestNothingIsPublicByAccident(t *testing.T) {
 func TestTypesOfTwoBackends(t *testing.T) {
 	first := descriptors(t, watch("Watch", get("/v1/first")))
 	second := proto.CloneOf(first)
-	second.Service[0].Name = proto.String("Others")
+	second.Service[0].Name = new("Others")
 	proto.SetExtension(second.Service[0].Method[0].Options, httpRule, rule("/v1/second"))
 	i := slices.IndexFunc(second.MessageType, func(m *descriptorpb.DescriptorProto) bool { return m.GetName() == "Event" })
-	second.MessageType[i].Field[0].Name = proto.String("other_name")
-	second.MessageType[i].Field[0].JsonName = proto.String("otherName")
+	second.MessageType[i].Field[0].Name = new("other_name")
+	second.MessageType[i].Field[0].JsonName = new("otherName")
 	w := start(t, "upstreams: [{name: a, target: '"+serve(t, newDynamic(t, first).server())+"'}, {name: b, target: '"+
 		serve(t, newDynamic(t, second).server())+"'}]\n")
 	w.get("/v1/first").expect("test.v1.Event", `{"method":"Watch"`)
