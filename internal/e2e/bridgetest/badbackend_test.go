@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -51,7 +51,7 @@ func newFakeHTTP(http2 bool) *fakeHTTP {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = io.WriteString(w, "<html>secret-host-7 is down</html>")
 	})
-	f.ErrorLog = log.New(io.Discard, "", 0)
+	f.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	f.Protocols = new(http.Protocols)
 	f.Protocols.SetHTTP1(!http2)
 	f.Protocols.SetUnencryptedHTTP2(http2)

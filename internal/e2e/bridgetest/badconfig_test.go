@@ -74,7 +74,7 @@ func TestBadConfig(t *testing.T) {
 		{"pattern that names no method", upstreams(address) + "expose: ['demo.script.v1.ScriptService/Paly']\n", []string{"demo.script.v1.ScriptService/Paly", "matches no method", "Play"}},
 		{"rule that names no method", upstreams(address) + "rules: [{selector: demo.script.v1.ScriptService.Paly, stream: {}}]\n", []string{"rules[0]", "ScriptService.Paly", "matches no method", "Play"}},
 		{"stream rule on a unary method", upstreams(address) + "rules: [{selector: demo.script.v1.ScriptService.Echo, stream: {linger: 3s}}]\n", []string{"rules[0]", "Echo", "server-streaming"}},
-		{"rule whose variable is no field", upstreams(address) + "rules: [{selector: demo.script.v1.ScriptService.Play, http: {get: '/v1/{scirpt}'}}]\n", []string{"rules[0]", "scirpt", "script"}},
+		{"rule whose variable is no field", upstreams(address) + "rules: [{selector: demo.script.v1.ScriptService.Play, http: {get: '/v1/{scropt}'}}]\n", []string{"rules[0]", "scropt", "script"}},
 		{"two documents", upstreams(address) + "---\n", []string{"second document"}},
 	} {
 		t.Run(test.name, func(t *testing.T) { refused(t, test.yaml, test.says...) })

@@ -231,12 +231,16 @@ func (s *stream) over() {
 // leave closes the connection, as a browser that goes away does.
 func (s *stream) leave() { _ = s.response.Body.Close() }
 
-// openData is the data of stream.open.
-func (s *stream) openData() (data struct {
+// opening is what stream.open says of the cursor that was presented.
+type opening struct {
 	Resumed bool
 	Reason  string
-}) {
+}
+
+// openData is the data of stream.open.
+func (s *stream) openData() opening {
 	s.t.Helper()
+	var data opening
 	if err := json.Unmarshal([]byte(s.opening.Data), &data); err != nil {
 		s.t.Fatalf("stream.open: %v: %s", err, s.opening.Data)
 	}
