@@ -12,16 +12,10 @@ import (
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
 )
 
-// Delays after which a client that was turned away comes back, drawn for each.
-const (
-	minBusyRetry = 5 * time.Second
-	maxBusyRetry = 60 * time.Second
-)
-
 // busy turns a request for a stream away for now. To EventSource that must not be a status: browsers take every other
 // than 200 for final.
 func (e *Edge) busy(q *request, reason string) {
-	retry := minBusyRetry + rand.N(maxBusyRetry-minBusyRetry)
+	retry := feed.OverloadRetry()
 	if q.own.cursor != "" && q.method.Stream.Linger > 0 {
 		// Who resumes must be back before the call is given up.
 		retry = min(retry, q.method.Stream.Linger/3)

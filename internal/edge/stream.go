@@ -58,7 +58,8 @@ func (e *Edge) serveStream(q *request) {
 	if !e.awaitOpen(q.r.Context(), subscription) {
 		return
 	}
-	if end, failed := subscription.Failed(); failed && q.own.cursor == "" {
+	// A reader that comes back to a call has had a head: it is told of the end inside the stream.
+	if end, failed := subscription.Failed(); failed && (subscription.Fresh || q.own.cursor == "") {
 		subscription.Forget()
 		if end.Class != outcome.Permanent {
 			e.busy(q, "overload")

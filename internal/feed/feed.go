@@ -173,7 +173,9 @@ func (f *Feed) Drain(ctx context.Context, grace time.Duration) {
 
 // Close ends every run at once and waits for all that the feed started.
 func (f *Feed) Close() {
+	f.mu.Lock() // a Subscribe has started its call, or will not
 	f.cancel(errShuttingDown())
+	f.mu.Unlock()
 	f.work.Wait()
 	for _, r := range f.snapshot() {
 		f.discard(r)
@@ -228,7 +230,7 @@ func (f *Feed) sweep() {
 		for _, r := range f.snapshot() {
 			sealed := r.log.Expire()
 			if !sealed.IsZero() && now.Sub(sealed) > max(r.request.Method.Stream.Retention.Age, minSealedAge) {
-				f.discard(r)
+				f.discardUnread(r)
 			}
 		}
 	}
@@ -242,14 +244,32 @@ func (f *Feed) discard(r *run) {
 	r.log.Close()
 }
 
+// discardUnread forgets a run unless somebody reads it.
+func (f *Feed) discardUnread(r *run) {
+	f.mu.Lock()
+	unread := len(r.subscriptions) == 0
+	if unread {
+		f.discardLocked(r)
+	}
+	f.mu.Unlock()
+	if unread {
+		r.log.Close()
+	}
+}
+
 func (f *Feed) discardLocked(r *run) {
 	if f.runs[r.log.Mark()] != r {
 		return
 	}
 	delete(f.runs, r.log.Mark())
+	f.unkeyLocked(r)
+	r.stopLingerLocked()
+	r.cancel(errDiscarded)
+}
+
+// unkeyLocked frees the run's key for another run.
+func (f *Feed) unkeyLocked(r *run) {
 	if k := r.key(); f.keyed[k] == r {
 		delete(f.keyed, k)
 	}
-	r.stopLingerLocked()
-	r.cancel(errDiscarded)
 }

@@ -71,9 +71,23 @@ func AppendBusy(dst []byte, retry time.Duration, reason string) []byte {
 	return sse.AppendRetryFrame(dst, retry, nameBusy, []byte(`{"reason":"`+reason+`"}`))
 }
 
-// drainRetry is when a client comes back whose bridge is shutting down: soon, since its stream goes on elsewhere, but not
-// all at once.
-func drainRetry() time.Duration { return time.Second + rand.N(4*time.Second) }
+// Delays after which a client that was turned away comes back, drawn for each.
+const (
+	minBusyRetry = 5 * time.Second
+	maxBusyRetry = 60 * time.Second
+)
+
+// OverloadRetry draws when a client comes back for which there was no room.
+func OverloadRetry() time.Duration { return minBusyRetry + rand.N(maxBusyRetry-minBusyRetry) }
+
+// busyRetry draws when a reader comes back whose run was given up. One whose bridge is shutting down comes soon, since its
+// stream goes on elsewhere, but not all of them at once.
+func busyRetry(reason string) time.Duration {
+	if reason == "drain" {
+		return time.Second + rand.N(4*time.Second)
+	}
+	return OverloadRetry()
+}
 
 func appendEnd(dst []byte, id event.ID, o outcome.Outcome) []byte {
 	return sse.AppendFrame(dst, id.Append(nil), nameEnd, o.AppendStatus(nil))

@@ -18,8 +18,12 @@ import (
 
 const cancelledCode = codes.Canceled
 
-// errDiscarded ends a call that nobody can come back to.
-var errDiscarded = errors.New("feed: the run was discarded")
+var (
+	// errDiscarded ends a call that nobody can come back to.
+	errDiscarded = errors.New("feed: the run was discarded")
+	// errLeaving ends a call that may run again elsewhere, because the bridge ends.
+	errLeaving = errors.New("feed: the bridge is leaving")
+)
 
 // errShuttingDown ends a call because the bridge ends.
 func errShuttingDown() error {
@@ -40,9 +44,9 @@ type run struct {
 	openOnce  sync.Once
 	openedLog atomic.Bool // a message was appended
 	waiting   atomic.Pointer[outage]
-	outages   int         // counts the outages so far; the pump's own
-	left      atomic.Bool // readers are to come back elsewhere
+	outages   int // counts the outages so far; the pump's own
 	end       atomic.Pointer[outcome.Outcome]
+	busy      string // why readers are told to come back in place of an end, or empty; set before the log is sealed
 
 	// Guarded by feed.mu.
 	subscriptions []*Subscription // in the order in which they attached
@@ -55,14 +59,14 @@ type outage struct {
 	upstream.Waiting
 }
 
-// startLocked starts a run. The caller holds feed.mu.
-func (f *Feed) startLocked(req Request, check event.Check, presented event.Position) *run {
-	r := &run{feed: f, request: req, check: check, opened: make(chan struct{})}
-	s := req.Method.Stream
+// newRunLocked makes a run; its pump makes the call. The caller holds feed.mu.
+func (f *Feed) newRunLocked(d *demand) *run {
+	r := &run{feed: f, request: d.Request, check: d.check, opened: make(chan struct{})}
+	s := d.Method.Stream
 	r.log = eventlog.New(eventlog.Options{
 		Limits:     eventlog.Limits{Age: s.Retention.Age, Events: s.Retention.Events, Bytes: s.Retention.Bytes},
 		KeepNewest: s.UntilDone,
-		First:      firstPosition(f.now(), presented),
+		First:      firstPosition(f.now(), d.cursor.Position),
 		Mark:       event.NewMark(),
 		Budget:     f.budget,
 		Evicted:    func() { f.discard(r) },
@@ -70,11 +74,10 @@ func (f *Feed) startLocked(req Request, check event.Check, presented event.Posit
 	})
 	r.ctx, r.cancel = context.WithCancelCause(f.ctx)
 	f.runs[r.log.Mark()] = r
-	if req.Key != "" {
+	if d.Key != "" {
 		f.keyed[r.key()] = r
 	}
 	f.active++
-	f.work.Go(r.pump)
 	return r
 }
 
@@ -180,39 +183,66 @@ func (r *run) wait(w upstream.Waiting) {
 func (r *run) seal(o outcome.Outcome) {
 	r.waiting.Store(nil)
 	r.end.Store(&o)
-	r.log.Append(func(dst []byte, id event.ID) []byte {
-		return appendEnd(dst, event.EndAt(id.Position, r.check), o)
-	})
+	if r.busy = r.comeBack(o); r.busy == "" {
+		r.log.Append(func(dst []byte, id event.ID) []byte {
+			return appendEnd(dst, event.EndAt(id.Position, r.check), o)
+		})
+	}
 	r.log.Seal()
 	r.open()
-	if o.Class != outcome.End && !errors.Is(context.Cause(r.ctx), errDiscarded) {
+	if o.Class != outcome.End && r.busy == "" && !errors.Is(context.Cause(r.ctx), errDiscarded) {
 		r.feed.logger.Warn("stream ended", "method", r.request.Method.Name, "code", outcome.CodeName(o.Code()),
 			"message", o.Status.Message(), "cause", o.Cause)
 	}
+	if r.release(o) {
+		r.log.Close()
+	}
+}
+
+// comeBack is why readers are told to come back for another run of the call, empty where they are told its end.
+func (r *run) comeBack(o outcome.Outcome) string {
+	switch {
+	case errors.Is(o.Cause, errLeaving):
+		return "drain"
+	case r.unbegun(o) && r.request.Restart:
+		return "overload"
+	default:
+		return ""
+	}
+}
+
+// unbegun reports whether the call found no room at the backend: nothing of it exists.
+func (r *run) unbegun(o outcome.Outcome) bool {
+	return errors.Is(o.Cause, upstream.ErrPoolFull) && !r.openedLog.Load()
+}
+
+// release takes the ended run off the feed's accounts, and out of the ways that lead to it where they should lead to
+// another. It reports whether nobody reads the run and nobody can any more.
+func (r *run) release(o outcome.Outcome) (unreachable bool) {
 	f := r.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.active--
 	r.stopLingerLocked()
+	switch {
+	case r.busy != "":
+		f.discardLocked(r)
+		unreachable = len(r.subscriptions) == 0
+	case r.unbegun(o):
+		f.unkeyLocked(r)
+	}
 	f.checkIdleLocked()
+	return unreachable
 }
 
 // leave gives up the run because the bridge ends: its readers come back elsewhere where the call may run again, and get
 // the end where it may not.
 func (r *run) leave() {
+	cause := errShuttingDown()
 	if r.request.Restart {
-		r.left.Store(true)
-		r.log.Wake()
-		f := r.feed
-		f.mu.Lock()
-		unread := len(r.subscriptions) == 0
-		f.mu.Unlock()
-		if unread {
-			f.discard(r)
-		}
-		return
+		cause = errLeaving
 	}
-	r.cancel(errShuttingDown())
+	r.cancel(cause)
 }
 
 // lingerLocked starts the time after which a call without readers is given up.

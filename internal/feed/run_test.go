@@ -94,6 +94,21 @@ func TestSealedRunsAreKeptForTheRetention(t *testing.T) {
 	})
 }
 
+func TestReaderOfAnEndedRunIsNotCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(s *schema.Stream) { s.Retention.Age = time.Second })
+		slow := w.subscribe(nil)
+		defer slow.Close()
+		c := <-w.backend.calls
+		c.steps <- "one"
+		c.steps <- "two"
+		close(c.steps)
+		time.Sleep(5 * time.Minute)
+		slow.read()
+		slow.expect("open one two end:0")
+	})
+}
+
 func TestUpstreamRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)

@@ -16,45 +16,76 @@ import (
 	"github.com/grpc-sse/grpc-sse/internal/upstream"
 )
 
+// demand is a Request and what its cursor says.
+type demand struct {
+	Request
+	check  event.Check
+	cursor event.ID
+	parsed bool // the cursor is an id; else it is none, or garbage
+}
+
 // Subscribe finds or starts the run that the request means and attaches a reader to it. The subscription must be closed.
 func (f *Feed) Subscribe(req Request) (*Subscription, error) {
-	check := event.CheckOf(string(req.Method.Name), req.Canonical)
-	cursor, parsed := event.Parse(req.Cursor)
-	if parsed && cursor.End {
-		if cursor.Check == check {
+	d := &demand{Request: req, check: event.CheckOf(string(req.Method.Name), req.Canonical)}
+	d.cursor, d.parsed = event.Parse(req.Cursor)
+	if d.parsed && d.cursor.End {
+		if d.cursor.Check == d.check {
 			return nil, ErrEnded
 		}
-		parsed = false // the end of another stream: unknown
+		d.parsed = false // the end of another stream: unknown
 	}
-	presented := req.Cursor != ""
+	f.mu.Lock()
+	s, err := f.joinLocked(d)
+	f.mu.Unlock()
+	switch {
+	case s != nil || err != nil:
+		return s, err
+	case d.Cursor != "" && !d.Restart:
+		return f.gone(d), nil
+	}
+	return f.start(d)
+}
+
+// joinLocked attaches to a run that there is; nil where there is none.
+func (f *Feed) joinLocked(d *demand) (*Subscription, error) {
+	if d.parsed {
+		if r := f.runs[d.cursor.Mark]; r != nil && r.is(d) && r.log.Holds(d.cursor.Position) {
+			if s := r.attachLocked(d, d.cursor); s != nil {
+				return s, nil
+			}
+		}
+	}
+	r := f.keyed[key{principal: d.Principal, name: d.Key}]
+	if d.Key == "" || r == nil {
+		return nil, nil
+	}
+	if !r.is(d) {
+		return nil, ErrKeyConflict
+	}
+	s := r.attachLocked(d, event.At(r.log.Start(), r.log.Mark()))
+	if s != nil {
+		s.unknown(d)
+	}
+	return s, nil
+}
+
+// start attaches to a new run.
+func (f *Feed) start(d *demand) (*Subscription, error) {
 	// Asked before the lock is taken: making room discards runs.
 	full := f.budget.Full()
-
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if parsed {
-		if r := f.runs[cursor.Mark]; r != nil && r.is(&req) && r.log.Holds(cursor.Position) {
-			return r.attachLocked(req, cursor), nil
-		}
-	}
-	if r := f.keyed[key{principal: req.Principal, name: req.Key}]; req.Key != "" && r != nil {
-		if !r.is(&req) {
-			return nil, ErrKeyConflict
-		}
-		s := r.attachLocked(req, event.At(r.log.Start(), r.log.Mark()))
-		s.unknown(cursor, presented, parsed)
-		return s, nil
-	}
-	if presented && !req.Restart {
-		return f.gone(check, cursor, parsed), nil
+	if s, err := f.joinLocked(d); s != nil || err != nil { // another request with the key was faster
+		return s, err
 	}
 	if reason := f.refuseLocked(full); reason != "" {
 		return nil, &BusyError{Reason: reason}
 	}
-	r := f.startLocked(req, check, cursor.Position)
-	s := r.attachLocked(req, event.At(r.log.Start(), r.log.Mark()))
+	r := f.newRunLocked(d)
+	s := r.attachLocked(d, event.At(r.log.Start(), r.log.Mark()))
 	s.Fresh = true
-	s.unknown(cursor, presented, parsed)
+	s.unknown(d)
+	f.work.Go(r.pump) // not before it has a reader: a run that ends at once could be evicted
 	return s, nil
 }
 
@@ -71,9 +102,9 @@ func (f *Feed) refuseLocked(full bool) string {
 }
 
 // is reports whether the request is for the stream that r is a run of.
-func (r *run) is(req *Request) bool {
-	return r.request.Principal == req.Principal && r.request.Method.Name == req.Method.Name &&
-		bytes.Equal(r.request.Canonical, req.Canonical)
+func (r *run) is(d *demand) bool {
+	return r.request.Principal == d.Principal && r.request.Method.Name == d.Method.Name &&
+		bytes.Equal(r.request.Canonical, d.Canonical)
 }
 
 // Subscription is one reader of one run: a position in its log, and what is to be said at it.
@@ -89,14 +120,19 @@ type Subscription struct {
 	after    []byte // frames that follow stream.open in the same write
 	pos      event.Position
 	pending  event.Position // what Next returned last
-	left     bool
+	sentBack bool           // stream.busy was said
 }
 
-// attachLocked makes a reader that has everything up to cursor. The caller holds feed.mu.
-func (r *run) attachLocked(req Request, cursor event.ID) *Subscription {
-	s := &Subscription{run: r, metadata: req.Metadata, pos: cursor.Position}
+// attachLocked makes a reader that has everything up to cursor; nil where the log has just been taken away. The caller
+// holds feed.mu.
+func (r *run) attachLocked(d *demand, cursor event.ID) *Subscription {
+	r.log.Attach() // from here on the budget does not take the log; before, it may have
+	if !r.log.Holds(cursor.Position) {
+		return nil
+	}
+	s := &Subscription{run: r, metadata: d.Metadata, pos: cursor.Position}
 	first, last := r.log.Bounds()
-	s.opening = opening{id: cursor, resumed: req.Cursor != "", oldest: first + 1}
+	s.opening = opening{id: cursor, resumed: d.Cursor != "", oldest: first + 1}
 	if first == last {
 		s.opening.oldest = 0
 	}
@@ -108,33 +144,32 @@ func (r *run) attachLocked(req Request, cursor event.ID) *Subscription {
 	s.pending = s.pos
 	r.subscriptions = append(r.subscriptions, s)
 	r.feed.readers++
-	r.log.Attach()
 	r.stopLingerLocked()
 	return s
 }
 
 // unknown adds what a client is told whose cursor could not be resumed: its own cursor as the first id, so that a cut
 // right behind it leads here again, and a stream.reset.
-func (s *Subscription) unknown(cursor event.ID, presented, parsed bool) {
+func (s *Subscription) unknown(d *demand) {
 	s.opening.resumed = false
-	if !presented {
+	if d.Cursor == "" {
 		return
 	}
 	s.opening.reason = reasonUnknownCursor
-	if parsed {
-		s.opening.id = cursor
+	if d.parsed {
+		s.opening.id = d.cursor
 	}
 	s.after = appendReset(nil, event.At(s.pos, s.run.log.Mark()), reasonUnknownCursor, 0)
 }
 
 // gone is the answer to a cursor of a call that is no longer known and must not run again.
-func (f *Feed) gone(check event.Check, cursor event.ID, parsed bool) *Subscription {
-	position := firstPosition(f.now(), cursor.Position)
+func (f *Feed) gone(d *demand) *Subscription {
+	position := firstPosition(f.now(), d.cursor.Position)
 	s := &Subscription{opening: opening{id: event.At(position, event.NewMark()), reason: reasonUnknownCursor}}
-	if parsed {
-		s.opening.id = cursor
+	if d.parsed {
+		s.opening.id = d.cursor
 	}
-	s.after = appendEnd(nil, event.EndAt(position+1, check), outcome.New(codes.NotFound,
+	s.after = appendEnd(nil, event.EndAt(position+1, d.check), outcome.New(codes.NotFound,
 		"the call that this cursor belongs to is no longer known, and it is not started again"))
 	return s
 }
@@ -171,17 +206,13 @@ func (s *Subscription) Next(limit int) ([]byte, error) {
 	case errors.As(err, &trimmed):
 		s.pending = trimmed.Oldest
 		return appendReset(nil, event.At(trimmed.Oldest, s.run.log.Mark()), reasonExpired, trimmed.Missed), nil
+	case errors.Is(err, io.EOF) && s.run.busy != "" && !s.sentBack:
+		s.sentBack = true
+		return AppendBusy(nil, busyRetry(s.run.busy), s.run.busy), nil
 	case err != nil:
 		return nil, io.EOF // the end, or the run was taken away: the client comes back and is told
 	}
 	s.pending = next
-	if records == nil && s.run.left.Load() {
-		if s.left {
-			return nil, io.EOF
-		}
-		s.left = true
-		return AppendBusy(nil, drainRetry(), "drain"), nil
-	}
 	return records, nil
 }
 
@@ -219,20 +250,19 @@ func (s *Subscription) Ageless() bool {
 	return s.run != nil && s.run.request.Method.Stream.Linger == 0 && !s.run.request.Method.Stream.UntilDone
 }
 
-// Close detaches the reader. The last one's leaving starts the run's linger, or ends a run that was given up.
+// Close detaches the reader. The last one's leaving starts the run's linger, or frees a run that was given up.
 func (s *Subscription) Close() {
 	if s.run == nil {
 		return
 	}
-	r := s.run
-	r.log.Detach()
-	if r.detach(s) && r.left.Load() {
-		r.feed.discard(r)
+	s.run.log.Detach()
+	if s.run.detach(s) {
+		s.run.log.Close()
 	}
 }
 
-// detach takes the reader off the run's list and reports whether it was the last.
-func (r *run) detach(s *Subscription) (last bool) {
+// detach takes the reader off the run's list and reports whether nobody reads the run and nobody can any more.
+func (r *run) detach(s *Subscription) (unreachable bool) {
 	f := r.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -242,19 +272,20 @@ func (r *run) detach(s *Subscription) (last bool) {
 	}
 	r.subscriptions = slices.Delete(r.subscriptions, i, i+1)
 	f.readers--
-	if len(r.subscriptions) == 0 {
-		r.lingerLocked()
-	}
 	f.checkIdleLocked()
-	return len(r.subscriptions) == 0
+	if len(r.subscriptions) != 0 {
+		return false
+	}
+	r.lingerLocked()
+	return f.runs[r.log.Mark()] != r
 }
 
-// Forget drops the run if this is its only reader and it has no key: its end was said by an HTTP status, and nobody
+// Forget drops the run if this is its only reader and no key names it: its end was said by an HTTP status, and nobody
 // holds an id of it.
 func (s *Subscription) Forget() {
 	f := s.run.feed
 	f.mu.Lock()
-	alone := len(s.run.subscriptions) == 1 && s.run.request.Key == ""
+	alone := len(s.run.subscriptions) == 1 && f.keyed[s.run.key()] != s.run
 	f.mu.Unlock()
 	if alone {
 		f.discard(s.run)
