@@ -23,7 +23,7 @@ var (
 			return "", err
 		}
 		path := filepath.Join(binaryDir, "grpc-sse")
-		out, err := exec.Command("go", "build", "-o", path, "github.com/grpc-sse/grpc-sse/cmd/grpc-sse").CombinedOutput() //nolint:noctx // shared by all tests
+		out, err := exec.Command("go", "build", "-o", path, "github.com/grpc-sse/grpc-sse/cmd/grpc-sse").CombinedOutput()
 		if err != nil {
 			return "", errors.Join(err, errors.New(string(out)))
 		}
@@ -49,7 +49,7 @@ func bridge(t testing.TB, upstream string, args ...string) string {
 	args = append([]string{
 		"serve", "--upstream", "script=" + upstream, "--listen", "127.0.0.1:0", "--admin", "off", "--drain-window", "0s",
 	}, args...)
-	cmd := exec.Command(path, args...) //nolint:noctx // ended below, by the signal that users send
+	cmd := exec.Command(path, args...)
 	var log bytes.Buffer
 	cmd.Stderr = &log
 	stdout, err := cmd.StdoutPipe()
