@@ -39,7 +39,9 @@ func (m Mark) NextGeneration() Mark {
 }
 
 // SameRun reports whether m and other name generations of one run.
-func (m Mark) SameRun(other Mark) bool { return [runLen]byte(m[:runLen]) == [runLen]byte(other[:runLen]) }
+func (m Mark) SameRun(other Mark) bool {
+	return [runLen]byte(m[:runLen]) == [runLen]byte(other[:runLen])
+}
 
 // String is the mark's text form.
 func (m Mark) String() string { return string(m[:]) }
