@@ -1,0 +1,3 @@
+package eventlogtest
+
+var crowdCases []testCase
