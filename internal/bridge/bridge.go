@@ -27,7 +27,9 @@ import (
 
 // Times of the listener.
 const (
-	headerTimeout  = 5 * time.Second
+	headerTimeout = 5 * time.Second
+	// readTimeout is for the whole request: also where nobody wants the body, net/http reads it before it answers.
+	readTimeout    = 15 * time.Second
 	idleTimeout    = 60 * time.Second
 	maxHeaderBytes = 32 << 10
 	// lastWrites is how long readers have to take the end of their streams when the drain window is over, and unary calls
@@ -255,7 +257,7 @@ func (b *Bridge) server(h http.Handler) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		Protocols: protocols, ErrorLog: slog.NewLogLogger(b.logger.Handler(), slog.LevelDebug),
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 
@@ -31,7 +30,12 @@ func (e *Edge) serveCancel(w http.ResponseWriter, r *http.Request) {
 		outcome.Problem{Status: http.StatusUnsupportedMediaType, Detail: cancelPath + " takes " + typeJSON}.Write(w)
 		return
 	}
-	id, err := readCancel(http.MaxBytesReader(w, r.Body, maxOwnBody))
+	body, status, err := readBody(w, r, maxOwnBody)
+	if err != nil {
+		outcome.Problem{Status: status, Code: codes.InvalidArgument, Detail: err.Error()}.Write(w)
+		return
+	}
+	id, err := readCancel(body)
 	if err != nil {
 		outcome.Problem{Status: http.StatusBadRequest, Code: codes.InvalidArgument, Detail: err.Error()}.Write(w)
 		return
@@ -40,15 +44,11 @@ func (e *Edge) serveCancel(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func readCancel(body io.Reader) (event.ID, error) {
-	raw, err := io.ReadAll(body)
-	if err != nil {
-		return event.ID{}, errors.New("the body could not be read, or is too large")
-	}
+func readCancel(body []byte) (event.ID, error) {
 	var fields struct {
 		ID string `json:"id"`
 	}
-	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&fields); err != nil || decoder.More() {
 		return event.ID{}, errors.New(`the body must be {"id": "…"}, with the last event id of the stream to stop`)

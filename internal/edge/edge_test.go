@@ -104,12 +104,12 @@ func FuzzNormalizePath(f *testing.F) {
 
 func TestReadCancel(t *testing.T) {
 	id := event.At(7, event.NewMark())
-	got, err := edge.ReadCancel(strings.NewReader(`{"id": "` + id.String() + `"}`))
+	got, err := edge.ReadCancel([]byte(`{"id": "` + id.String() + `"}`))
 	if diff := cmp.Diff(id, got); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 	for _, body := range []string{"", "{}", "null", `{"id":7}`, `{"id":"x"}`, `{"id":"","more":1}`, `["x"]`, `{"id":"x"} {}`} {
-		if got, err := edge.ReadCancel(strings.NewReader(body)); err == nil {
+		if got, err := edge.ReadCancel([]byte(body)); err == nil {
 			t.Errorf("%s: %v, want an error", body, got)
 		}
 	}

@@ -7,4 +7,5 @@ var (
 	NormalizePath   = normalizePath
 	DecodeVariables = decodeVariables
 	ReadCancel      = readCancel
+	ReadBody        = readBody
 )

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -99,7 +100,8 @@ func (q *request) parameters() (url.Values, error) {
 	if cursor := q.r.Header.Get("Last-Event-ID"); cursor != "" {
 		q.own.cursor = cursor
 	}
-	if key := q.r.Header.Get("Idempotency-Key"); key != "" {
+	// A unary call is not named: what such a header says there is for whom it is forwarded to.
+	if key := q.r.Header.Get("Idempotency-Key"); key != "" && q.method.ServerStreaming {
 		if !keyGrammar.MatchString(key) {
 			return nil, errors.New("Idempotency-Key must be 22 to 64 characters of [A-Za-z0-9_-]; draw them at random for each call")
 		}
@@ -113,28 +115,39 @@ func (q *request) parameters() (url.Values, error) {
 
 // body reads the request's body to its end.
 func (q *request) body(limit int64) (body []byte, status int, err error) {
-	r := q.r
+	body, status, err = readBody(q.w, q.r, limit)
+	kind := q.r.Header.Get("Content-Type")
+	if err != nil || len(body) == 0 && kind == "" {
+		return nil, status, err
+	}
+	if len(body) != 0 && q.binding.Body == "" {
+		return nil, http.StatusBadRequest, fmt.Errorf("%s %s takes no body; send query parameters", q.r.Method, q.binding.Template)
+	}
+	if media, _, err := mime.ParseMediaType(kind); q.binding.Body != "" && (err != nil || media != typeJSON) {
+		return nil, http.StatusUnsupportedMediaType, fmt.Errorf("Content-Type %q is not taken; send application/json", kind)
+	}
+	return body, 0, nil
+}
+
+// readBody reads the body of r within bodyTimeout. After an error the deadline stands, since net/http reads what is left
+// of the body before it answers.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) (body []byte, status int, err error) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return nil, http.StatusUnsupportedMediaType, fmt.Errorf("Content-Encoding %q is not taken; send the body as it is", encoding)
 	}
-	_ = http.NewResponseController(q.w).SetReadDeadline(time.Now().Add(bodyTimeout)) // not every writer has one
-	body, err = io.ReadAll(http.MaxBytesReader(q.w, r.Body, limit))
-	_ = http.NewResponseController(q.w).SetReadDeadline(time.Time{})
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // not every writer has one
+	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	// The error itself is not shown: it can hold addresses.
 	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", large.Limit)
 	}
+	if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
+		return nil, http.StatusRequestTimeout, fmt.Errorf("the body did not arrive within %v", bodyTimeout)
+	}
 	if err != nil {
-		return nil, http.StatusBadRequest, fmt.Errorf("the body could not be read: %w", err)
+		return nil, http.StatusBadRequest, errors.New("the body could not be read: it ended too early, or is not framed as HTTP asks")
 	}
-	kind := r.Header.Get("Content-Type")
-	if len(body) == 0 && kind == "" {
-		return nil, 0, nil
-	}
-	if len(body) != 0 && q.binding.Body == "" {
-		return nil, http.StatusBadRequest, fmt.Errorf("%s %s takes no body; send query parameters", r.Method, q.binding.Template)
-	}
-	if media, _, err := mime.ParseMediaType(kind); q.binding.Body != "" && (err != nil || media != "application/json") {
-		return nil, http.StatusUnsupportedMediaType, fmt.Errorf("Content-Type %q is not taken; send application/json", kind)
-	}
+	_ = control.SetReadDeadline(time.Time{})
 	return body, 0, nil
 }

@@ -35,10 +35,9 @@ type route struct {
 
 // routing is what a request is dispatched with.
 type routing struct {
-	probe   bool // only find out whether there is a route
-	found   bool
-	problem int // the status where there is none
-	head    bool
+	probe bool // only find out whether there is a route
+	found bool
+	head  bool
 }
 
 type routingKey struct{}
@@ -48,10 +47,10 @@ func (e *Edge) newRouter(t *schema.Table, complete bool) (*router, error) {
 	r.mux = runtime.NewServeMux(
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
-		runtime.WithRoutingErrorHandler(func(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler,
-			_ http.ResponseWriter, _ *http.Request, status int,
+		// serve says what there is instead.
+		runtime.WithRoutingErrorHandler(func(context.Context, *runtime.ServeMux, runtime.Marshaler,
+			http.ResponseWriter, *http.Request, int,
 		) {
-			ctx.Value(routingKey{}).(*routing).problem = status
 		}),
 	)
 	for _, m := range t.Methods() {

@@ -282,6 +282,8 @@ func TestWindow(t *testing.T) {
 			b.Open("refuse")
 		}()
 		w.do("GET", "/v1/play/refuse?stream=inside", "").problem(t, 403, "not for you")
+		// A cursor that leads nowhere starts the call anew, and so does its window.
+		w.do("GET", "/v1/play/refuse?stream=inside", "", from("x")).problem(t, 403, "not for you")
 	})
 	t.Run("after", func(t *testing.T) {
 		b.Define("refuse", script.Gate("refuse later"), script.Fail(codes.PermissionDenied, "not for you"))

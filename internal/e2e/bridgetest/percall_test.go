@@ -221,7 +221,7 @@ func TestCancel(t *testing.T) {
 		"no id":         {`{}`, 400, "lastEventId", nil},
 		"unknown field": {`{"id":"x","force":true}`, 400, "last event id", nil},
 		"no JSON":       {`id=x`, 415, "application/json", header("Content-Type", "application/x-www-form-urlencoded")},
-		"too large":     {`{"id":"` + strings.Repeat("x", 5000) + `"}`, 400, "too large", nil},
+		"too large":     {`{"id":"` + strings.Repeat("x", 5000) + `"}`, 413, "larger than 4096 bytes", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var options []option

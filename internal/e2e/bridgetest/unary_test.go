@@ -224,3 +224,12 @@ func TestTypesOfTwoBackends(t *testing.T) {
 	w.get("/v1/first").expect("test.v1.Event", `{"method":"Watch"`)
 	w.get("/v1/second").expect("test.v1.Event", `{"otherName":"Watch"`)
 }
+
+// The bridge names streams by Idempotency-Key; one on a unary call is none of its business.
+func TestIdempotencyKeyOfAUnaryCall(t *testing.T) {
+	_, address := scripted(t)
+	w := start(t, upstreams(address))
+	if a := w.do("GET", "/v1/echo/x", "", header("Idempotency-Key", "a.b")); a.status != 200 {
+		t.Errorf("status %d: %s", a.status, a.body)
+	}
+}

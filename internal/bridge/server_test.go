@@ -1,0 +1,61 @@
+package bridge_test
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/grpc-sse/grpc-sse/internal/bridge"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestSlowClients: a client that sends slowly, or nothing, does not hold a connection; not even where nobody waits for
+// what it sends.
+func TestSlowClients(t *testing.T) {
+	for name, tc := range map[string]struct {
+		sent   string
+		status string // "" where no answer is due
+		within time.Duration
+	}{
+		"no head":        {"GET / HTTP/1.1\r\nHost:", "", 5 * time.Second},
+		"no body":        {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", "HTTP/1.1 404 ", 15 * time.Second},
+		"idle":           {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 ", 75 * time.Second},
+		"a huge header":  {"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", "HTTP/1.1 431 ", 15 * time.Second},
+		"endless chunks": {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na", "HTTP/1.1 404 ", 15 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ln := bufconn.Listen(4 << 10)
+				server := bridge.NewServer(http.NotFoundHandler())
+				go func() { _ = server.Serve(ln) }()
+				defer server.Close()
+				conn, err := ln.DialContext(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				go func() { _, _ = io.WriteString(conn, tc.sent) }() // the server may end the connection before it has read all
+				began := time.Now()
+				reader := bufio.NewReader(conn)
+				if tc.status != "" {
+					line, err := reader.ReadString('\n')
+					if !strings.HasPrefix(line, tc.status) {
+						t.Errorf("answer %q, %v, want %s", line, err, tc.status)
+					}
+				}
+				_, _ = io.Copy(io.Discard, reader) // to the end of the connection, however it comes
+				if took := time.Since(began); took > tc.within {
+					t.Errorf("the connection was held for %v, want at most %v", took, tc.within)
+				}
+			})
+		})
+	}
+}
