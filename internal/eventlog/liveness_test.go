@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,21 +125,29 @@ func TestALogThatKeepsLittleCostsLittle(t *testing.T) {
 	l.Close()
 }
 
-// A budget that is used up to the byte is used up: what can go goes.
+// A budget that is used up to the byte is used up, whatever used it up: what can go goes before a writer waits.
 func TestUsedUpToTheByte(t *testing.T) {
-	measure := eventlog.NewBudget(64 << 20)
-	fill := func(b *eventlog.Budget) *eventlog.Log {
-		l := newLog(eventlog.Options{Budget: b})
-		add(l, 1000, kilobyte)
-		l.Written(1099)
-		return l
-	}
-	fill(measure)
-	b := eventlog.NewBudget(measure.Used())
-	if err := fill(b).WaitRoom(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if b.Used() >= measure.Used() {
-		t.Errorf("%d bytes in use of %d", b.Used(), measure.Used())
+	for name, fill := range map[string]func(*eventlog.Budget, *eventlog.Log){
+		"by an event":   func(_ *eventlog.Budget, l *eventlog.Log) { add(l, 100, kilobyte) },
+		"by a new call": func(b *eventlog.Budget, l *eventlog.Log) { add(l, 100, kilobyte); newLog(eventlog.Options{Budget: b}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			run := func(b *eventlog.Budget) *eventlog.Log {
+				sealed := newLog(eventlog.Options{Budget: b})
+				add(sealed, 100, kilobyte)
+				sealed.Seal()
+				l := newLog(eventlog.Options{Budget: b})
+				fill(b, l)
+				return l
+			}
+			all := eventlog.NewBudget(64 << 20)
+			run(all)
+			b := eventlog.NewBudget(all.Used())
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			if err := run(b).WaitRoom(ctx); err != nil {
+				t.Fatalf("%v, with %d of %d bytes in use", err, b.Used(), all.Used())
+			}
+		})
 	}
 }
