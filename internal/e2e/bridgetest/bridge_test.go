@@ -84,7 +84,7 @@ func launch(t *testing.T, yaml string) *world {
 	}()
 	t.Cleanup(func() {
 		cancel()
-		<-w.ended
+		w.wait()
 		if t.Failed() {
 			t.Logf("the bridge's log:\n%s", w.log)
 		}
@@ -123,9 +123,19 @@ func (w *world) awaitReady() {
 func (w *world) stop() {
 	w.t.Helper()
 	w.cancel()
-	<-w.ended
-	if w.err != nil {
-		w.t.Errorf("Run: %v", w.err)
+	w.wait()
+}
+
+// wait waits until Run has returned, which must be without an error.
+func (w *world) wait() {
+	w.t.Helper()
+	select {
+	case <-w.ended:
+		if w.err != nil {
+			w.t.Errorf("Run: %v", w.err)
+		}
+	case <-time.After(guard):
+		w.t.Errorf("the bridge does not end; these run:\n%s", stacks())
 	}
 }
 

@@ -35,10 +35,7 @@ func TestDrain(t *testing.T) {
 		s.expect("stream.end", `"code":0`)
 		s.over()
 	}
-	<-w.ended
-	if w.err != nil {
-		t.Errorf("Run: %v", w.err)
-	}
+	w.wait()
 	if conn, err := net.Dial("tcp", strings.TrimPrefix(w.base, "http://")); err == nil {
 		_ = conn.Close()
 		t.Error("the bridge still listens")
@@ -66,7 +63,7 @@ func TestDrainWindowEnds(t *testing.T) {
 	restart.over()
 	end.expect("stream.end", `"code":14`, "shutting down")
 	end.over()
-	<-w.ended
+	w.wait()
 	for _, name := range []string{"restart", "end", "lingering"} {
 		await(t, b, name, cancelled)
 	}

@@ -89,7 +89,7 @@ func (v visit) run(w *world) {
 	if v.verb == http.MethodPost {
 		body = `{"script":"hold"}`
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), guard)
 	defer cancel()
 	r := w.request(v.verb, v.path, body).WithContext(ctx)
 	if v.cursor != "" {
