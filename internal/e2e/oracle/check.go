@@ -8,7 +8,7 @@ import (
 
 // ViolationError is one broken promise.
 type ViolationError struct {
-	// Promise is the broken one: "rising", "unique", "contiguous", "chain", "isolated", "identical", "terminal",
+	// Promise is the broken one: "rising", "unique", "contiguous", "announced", "chain", "isolated", "identical", "terminal",
 	// "opened", "complete" or "well-formed".
 	Promise string
 	// Record is the index in Transcript.Records; -1 where it is about no record.
@@ -39,7 +39,7 @@ func (v *violations) err() error { return errors.Join(v.errs...) }
 // Check runs all validators that look at one transcript of the chain named stream. Terminal is run where the stream
 // was read to its end.
 func Check(t *Transcript, stream string, ended bool) error {
-	errs := []error{WellFormed(t), Opened(t), Rising(t), Unique(t), Contiguous(t), Chain(t), Isolated(t, stream)}
+	errs := []error{WellFormed(t), Opened(t), Rising(t), Unique(t), Contiguous(t), Announced(t), Chain(t), Isolated(t, stream)}
 	if ended {
 		errs = append(errs, Terminal(t))
 	}
@@ -72,13 +72,17 @@ func WellFormed(t *Transcript) error {
 	return v.err()
 }
 
-// Opened checks this: every response begins with stream.open, whose id is the cursor that was presented.
+// Opened checks this: every response begins with stream.open, whose id is the cursor that was presented, or is nothing
+// but a stream.busy.
 func Opened(t *Transcript) error {
 	v := violations{promise: "opened"}
 	last := -1
 	for i, r := range t.Records {
 		first := r.Connection != last
 		last = r.Connection
+		if r.Event == typeBusy && first && (i+1 == len(t.Records) || t.Records[i+1].Connection != last) {
+			continue
+		}
 		if first != (r.Event == typeOpen) {
 			v.add(i, "a %s as the first record: %t", r.Event, first)
 			continue
@@ -145,6 +149,23 @@ func Contiguous(t *Transcript) error {
 			continue
 		}
 		held, seen = p, true
+	}
+	return v.err()
+}
+
+// Announced checks this: a stream.reset that says how much is missing is right.
+func Announced(t *Transcript) error {
+	v := violations{promise: "announced"}
+	var held place
+	for i, r := range t.Records {
+		p, err := placeOf(r.ID)
+		if r.ID == "" || err != nil {
+			continue
+		}
+		if missed := r.missed(); r.Event == typeReset && missed != 0 && (p.mark != held.mark || p.position != held.position+missed) {
+			v.add(i, "a reset from %d to %d that says that %d are missing", held.position, p.position, missed)
+		}
+		held = p
 	}
 	return v.err()
 }

@@ -170,6 +170,9 @@ func TestPlantedFaults(t *testing.T) {
 		{"a stream after the end", func(t *oracle.Transcript) { t.Connections[4].Status = 200 }, []string{"terminal"}},
 		{"no open", func(t *oracle.Transcript) { t.Records = slices.Delete(t.Records, 3, 4) }, []string{"opened"}},
 		{"open twice", func(t *oracle.Transcript) { t.Records = slices.Insert(t.Records, 4, t.Records[3]) }, []string{"opened"}},
+		{"busy, and then more", func(t *oracle.Transcript) {
+			t.Records[3] = oracle.Record{Connection: 1, Event: "stream.busy", Data: "{}"}
+		}, []string{"opened"}},
 		{"opened elsewhere", func(t *oracle.Transcript) { t.Connections[1].Presented = id(101, runA) }, []string{"opened"}},
 		{"a carriage return", func(t *oracle.Transcript) { t.Connections[0].Oddities = []string{"a carriage return"} }, []string{"well-formed"}},
 		{"no id", func(t *oracle.Transcript) { t.Records[13].ID = "" }, []string{"well-formed"}},
@@ -286,6 +289,37 @@ func TestIsIndependent(t *testing.T) {
 				t.Errorf("%s imports %s: only the standard library may be", name, spec.Path.Value)
 			}
 		}
+	}
+}
+
+// A reset that says how much is missing is believed only where the positions say the same.
+func TestAnnounced(t *testing.T) {
+	t.Parallel()
+	for missed, want := range map[int][]string{3: nil, 2: {"announced"}, 4: {"announced"}} {
+		gap := reset(1, 104, runA, "expired")
+		gap.Data = fmt.Sprintf(`{"reason":"expired","missed":%d}`, missed)
+		transcript := &oracle.Transcript{
+			Records:     []oracle.Record{open(0, id(100, runA), false), event(0, 101, runA, 1), open(1, id(101, runA), false), gap, event(1, 105, runA, 5), end(1, 106)},
+			Connections: []oracle.Connection{{Status: 200}, {Status: 200, Presented: id(101, runA)}, {Status: 204}},
+		}
+		if got := promises(oracle.Check(transcript, "s", true)); !slices.Equal(got, want) {
+			t.Errorf("%d missed: %v, want %v", missed, got, want)
+		}
+	}
+}
+
+// A request that is turned away gets stream.busy and nothing else, and one that is open may end with it.
+func TestBusy(t *testing.T) {
+	t.Parallel()
+	busy := func(connection int) oracle.Record {
+		return oracle.Record{Connection: connection, Event: "stream.busy", Data: `{"reason":"overload"}`}
+	}
+	transcript := &oracle.Transcript{
+		Records:     []oracle.Record{busy(0), open(1, id(100, runA), false), event(1, 101, runA, 1), busy(1), busy(2), open(3, id(101, runA), true), end(3, 102)},
+		Connections: []oracle.Connection{{Status: 200}, {Status: 200}, {Status: 200, Presented: id(101, runA)}, {Status: 200, Presented: id(101, runA)}, {Status: 204}},
+	}
+	if err := oracle.Check(transcript, "s", true); err != nil {
+		t.Error(err)
 	}
 }
 

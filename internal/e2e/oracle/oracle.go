@@ -107,6 +107,7 @@ func placeOf(id string) (place, error) {
 const (
 	typeOpen        = "stream.open"
 	typeReset       = "stream.reset"
+	typeBusy        = "stream.busy"
 	typeUndecodable = "stream.undecodable"
 	typeEnd         = "stream.end"
 )
@@ -133,6 +134,14 @@ func (r Record) reason() string {
 		return ""
 	}
 	return data.Reason
+}
+
+func (r Record) missed() uint64 {
+	var data struct{ Missed uint64 }
+	if json.Unmarshal([]byte(r.Data), &data) != nil {
+		return 0
+	}
+	return data.Missed
 }
 
 func (r Record) resumed() bool {

@@ -3,6 +3,7 @@ package torture_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -95,7 +96,7 @@ func promises(err error) []string {
 // it should. The stream is cut in the middle, too, and is read by two tabs, of which the first has the fault.
 func TestPlantedFaults(t *testing.T) {
 	b, upstream := backend(t)
-	target := bridge(t, upstream)
+	target := bridge(t, upstream, "")
 	tests := []struct {
 		name  string
 		fault *fault
@@ -176,7 +177,8 @@ func TestPlantedFaults(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a fault can keep a client coming back for ever
 			defer cancel()
-			err := s.read(ctx, b, networks)
+			transcripts, err := s.read(ctx, networks)
+			err = errors.Join(err, s.checkAll(b, transcripts))
 			got := promises(err)
 			slices.Sort(got)
 			if diff := cmp.Diff(test.want, slices.Compact(got)); diff != "" {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -38,18 +39,20 @@ func removeBinary() {
 	}
 }
 
-// bridge runs `grpc-sse serve` in front of a backend until the test ends, and returns its HOST:PORT. The test fails if
+// bridge runs `grpc-sse serve` with this config in front of a backend until the test ends, and returns its HOST:PORT. The test fails if
 // the process does not end by itself when it is told to, or does not say that all went well.
-func bridge(t testing.TB, upstream string, args ...string) string {
+func bridge(t testing.TB, upstream, config string) string {
 	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatalf("building grpc-sse: %v", err)
 	}
-	args = append([]string{
-		"serve", "--upstream", "script=" + upstream, "--listen", "127.0.0.1:0", "--admin", "off", "--drain-window", "0s",
-	}, args...)
-	cmd := exec.Command(path, args...)
+	file := filepath.Join(t.TempDir(), "grpc-sse.yaml")
+	config = fmt.Sprintf("upstreams: [{name: script, target: '%s'}]\nlisten: 127.0.0.1:0\nadmin: 'off'\ndrain_window: 0s\n%s", upstream, config)
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "serve", "--config", file)
 	var log bytes.Buffer
 	cmd.Stderr = &log
 	stdout, err := cmd.StdoutPipe()

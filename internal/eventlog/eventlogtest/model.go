@@ -306,7 +306,7 @@ func (m *model) readAt(t *rapid.T, pos event.Position, limit int) event.Position
 	got, next, err := m.log.Read(pos, limit)
 	n := int(pos) - int(start) // how many records the reader has
 	trimmed, isTrimmed := errors.AsType[*eventlog.TrimmedError](err)
-	ok := false
+	var ok bool
 	switch {
 	case m.closed:
 		ok = errors.Is(err, eventlog.ErrClosed)
