@@ -54,7 +54,7 @@ func (e *Edge) newRouter(t *schema.Table, complete bool) (*router, error) {
 		}),
 	)
 	for _, m := range t.Methods() {
-		r.encoders[m.Name] = transcode.NewEncoder(m)
+		r.encoders[m.Name] = e.newEncoder(m)
 	}
 	for _, known := range t.Routes() {
 		binder, err := transcode.NewBinder(known.Method, known.Binding)
@@ -71,6 +71,16 @@ func (e *Edge) newRouter(t *schema.Table, complete bool) (*router, error) {
 	}
 	slices.Sort(r.verbs)
 	return r, nil
+}
+
+// newEncoder makes a method's encoder. Clients learn that a message cannot be shown; why, the log says.
+func (e *Edge) newEncoder(m *schema.Method) *transcode.Encoder {
+	encoder := transcode.NewEncoder(m)
+	encoder.Undecodable = func(err *transcode.UndecodableError) {
+		e.Logger.Warn("a message cannot be shown; further ones of this method are not logged",
+			"method", m.Name, "type", err.Type, "size", err.Size, "cause", err.Unwrap())
+	}
+	return encoder
 }
 
 // handler answers the requests of one route.

@@ -14,9 +14,14 @@ import (
 	"github.com/grpc-sse/grpc-sse/internal/sse"
 )
 
-// Encoder renders the response messages of one method. It never changes, apart from its counter, and is safe for
+// Encoder renders the response messages of one method. It never changes, apart from its counters, and is safe for
 // concurrent use.
 type Encoder struct {
+	// Undecodable is called with the first event that cannot be rendered, and with no other: a backend that sends one
+	// sends many. Its cause says what clients are not told. It is set before the Encoder is used; nil is for nobody.
+	Undecodable func(*UndecodableError)
+
+	told     sync.Once
 	output   protoreflect.MessageType
 	types    *dynamicpb.Types
 	namer    namer
@@ -55,7 +60,7 @@ func (e *Encoder) AppendJSON(dst, wire []byte) ([]byte, error) {
 		s.json, err = e.appendMessage(s.json[:0], m)
 	}
 	if err != nil {
-		return dst, &UndecodableError{Type: e.output.Descriptor().FullName(), Reason: reason(err, m != nil), Size: len(wire), cause: err}
+		return dst, e.undecodable(err, m, wire)
 	}
 	return appendCompact(dst, s.json), nil
 }
@@ -72,7 +77,11 @@ func (e *Encoder) AppendFrame(dst []byte, id event.ID, wire []byte) []byte {
 		s.json, err = e.appendData(s.json[:0], m)
 	}
 	if err != nil {
-		s.data = appendUndecodable(s.data[:0], e.output.Descriptor().FullName(), reason(err, m != nil), len(wire))
+		bad := e.undecodable(err, m, wire)
+		if e.Undecodable != nil {
+			e.told.Do(func() { e.Undecodable(bad) })
+		}
+		s.data = appendUndecodable(s.data[:0], bad)
 		return sse.AppendFrame(dst, s.id, undecodableName, s.data)
 	}
 	name, ok := e.namer.name(m)
@@ -81,6 +90,11 @@ func (e *Encoder) AppendFrame(dst []byte, id event.ID, wire []byte) []byte {
 	}
 	s.data = appendCompact(s.data[:0], s.json)
 	return sse.AppendFrame(dst, s.id, name, s.data)
+}
+
+// undecodable is the error of a message that could not be rendered; m is nil where it could not even be read.
+func (e *Encoder) undecodable(err error, m protoreflect.Message, wire []byte) *UndecodableError {
+	return &UndecodableError{Type: e.output.Descriptor().FullName(), Reason: reason(err, m != nil), Size: len(wire), cause: err}
 }
 
 // decode reads wire. Where it fails the message is nil.

@@ -49,13 +49,13 @@ func (e *UndecodableError) Unwrap() error { return e.cause }
 // undecodableName is the event type of what stands in for a message that cannot be rendered.
 var undecodableName = sse.MustEventName("stream.undecodable")
 
-func appendUndecodable(dst []byte, full protoreflect.FullName, reason string, size int) []byte {
+func appendUndecodable(dst []byte, e *UndecodableError) []byte {
 	dst = append(dst, `{"type":`...)
-	dst = appendQuoted(dst, string(full))
+	dst = appendQuoted(dst, string(e.Type))
 	dst = append(dst, `,"reason":`...)
-	dst = appendQuoted(dst, reason)
+	dst = appendQuoted(dst, e.Reason)
 	dst = append(dst, `,"size":`...)
-	dst = strconv.AppendInt(dst, int64(size), 10)
+	dst = strconv.AppendInt(dst, int64(e.Size), 10)
 	return append(dst, '}')
 }
 
@@ -135,7 +135,7 @@ func expandAny(m protoreflect.Message, types *dynamicpb.Types) (protoreflect.Mes
 	}
 	mt, err := types.FindMessageByURL(url)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errUnknownAny, err)
+		return nil, fmt.Errorf("%w: %.200q: %w", errUnknownAny, url, err)
 	}
 	inner := mt.New()
 	o := proto.UnmarshalOptions{AllowPartial: true, Resolver: types, RecursionLimit: maxDepth}

@@ -122,7 +122,7 @@ func TestSchemaCannotBeRead(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			w := launch(t, upstreams(serve(t, test.server)))
 			w.log.await(t, append(test.says, "level=WARN", "upstream=script", "schema could not be read")...)
-			if a := w.adminGet("/readyz"); a.status != 503 || !strings.Contains(a.body, "script") {
+			if a := w.adminGet("/readyz"); a.status != 503 || !holdsAll(a.body, append(test.says, "upstream script")) {
 				t.Errorf("/readyz: %d %q, want 503 that names the upstream", a.status, a.body)
 			}
 			if a := w.adminGet("/healthz"); a.status != 200 {
@@ -184,6 +184,11 @@ func TestUndecodableMessages(t *testing.T) {
 	third := s.expect("stream.undecodable", `"size":1`)
 	last := s.expect("note", "after")
 	s.expect("stream.end", `"code":0`)
+
+	w.log.await(t, "level=WARN", "method=demo.script.v1.ScriptService.Play", "nobody.knows.This")
+	if n := strings.Count(w.log.String(), "cannot be shown"); n != 1 {
+		t.Errorf("%d lines in the log, want 1", n)
+	}
 
 	again := w.get("/v1/play/odd", from(third.ID))
 	if e := again.expect("note", "after"); e.ID != last.ID || e.Data != last.Data {

@@ -55,7 +55,9 @@ func TestLeaks(t *testing.T) {
 	eventually(t, "all is quiet", idle)
 	before := inventory()
 	for range 100 {
-		batch(100)
+		if batch(100); t.Failed() {
+			t.FailNow()
+		}
 	}
 	eventually(t, "every reader has left and every call has ended", idle)
 	var after held
