@@ -25,11 +25,15 @@ demo: ## Start the example backend, the bridge and a page to see them with
 	@exec bin/grpc-sse demo
 
 .PHONY: test
-test: install lint checkgenerate fuzz race ## Everything that must hold before a merge; installs what it needs
+test: install lint checkgenerate fuzz crowd race ## Everything that must hold before a merge; installs what it needs
 
 .PHONY: race
 race: ## All tests, with the race detector
 	@$(call tool,gotestsum) --format pkgname --hide-summary=skipped -- -race -vet=off -timeout 20m $(PKG)
+
+.PHONY: crowd
+crowd: ## The log's contract with a million events and a thousand readers, too many for the race detector
+	@go test -count=1 -run Contract ./internal/eventlog
 
 .PHONY: unit
 unit: ## The tests that need no browser, proxy or second process
