@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math"
@@ -35,6 +36,24 @@ type Stream struct {
 	IdleTimeout time.Duration
 	// MaxMessageBytes is the largest message received from the backend. Default 4 MiB. It holds for unary calls too.
 	MaxMessageBytes int
+	// Share says which readers share one call. Default ShareNone.
+	Share Share
+	// Start is where readers of a shared call begin. Default StartLive; StartEarliest where nothing is shared.
+	Start Start
+	// Key is the field by whose value StartLatestPerKey tells events apart; nil with other starts.
+	Key FieldPath
+	// KeyDeleted is the field that takes a key away where it is set; nil for none.
+	KeyDeleted FieldPath
+	// MaxKeys is how many keys are remembered. Default 10,000.
+	MaxKeys int
+	// Resume describes the backend's own cursor; nil where it has none.
+	Resume *Resume
+	// Plain says that events are framed without types for clients that do not choose.
+	Plain bool
+	// Done is the data of the last plain frame after a good end. Default "[DONE]"; empty for no such frame.
+	Done string
+	// Fingerprint is equal for equal rules (after merging, before defaults) and differs between different ones.
+	Fingerprint [sha256.Size]byte
 }
 
 // Retention bounds what is kept of a stream, whichever is reached first.

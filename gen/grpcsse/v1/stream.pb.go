@@ -29,6 +29,176 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Share says which readers share one call to the backend.
+type Share int32
+
+const (
+	// NONE.
+	Share_SHARE_UNSPECIFIED Share = 0
+	// Every new request starts a call of its own.
+	Share_NONE Share = 1
+	// Equal requests of the same principal, with the same forwarded metadata, share one call. Needs `principal` in the
+	// config.
+	Share_PRINCIPAL Share = 2
+	// Equal requests of everybody share one call. No client's metadata is forwarded: the call carries the bridge's own
+	// credentials, and whoever may connect sees its events.
+	Share_PUBLIC Share = 3
+)
+
+// Enum value maps for Share.
+var (
+	Share_name = map[int32]string{
+		0: "SHARE_UNSPECIFIED",
+		1: "NONE",
+		2: "PRINCIPAL",
+		3: "PUBLIC",
+	}
+	Share_value = map[string]int32{
+		"SHARE_UNSPECIFIED": 0,
+		"NONE":              1,
+		"PRINCIPAL":         2,
+		"PUBLIC":            3,
+	}
+)
+
+func (x Share) Enum() *Share {
+	p := new(Share)
+	*p = x
+	return p
+}
+
+func (x Share) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Share) Descriptor() protoreflect.EnumDescriptor {
+	return file_grpcsse_v1_stream_proto_enumTypes[0].Descriptor()
+}
+
+func (Share) Type() protoreflect.EnumType {
+	return &file_grpcsse_v1_stream_proto_enumTypes[0]
+}
+
+func (x Share) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Share.Descriptor instead.
+func (Share) EnumDescriptor() ([]byte, []int) {
+	return file_grpcsse_v1_stream_proto_rawDescGZIP(), []int{0}
+}
+
+// Start is where a reader begins that joins a shared call without a cursor.
+type Start int32
+
+const (
+	// LIVE.
+	Start_START_UNSPECIFIED Start = 0
+	// With the next event.
+	Start_LIVE Start = 1
+	// With the oldest event that is kept.
+	Start_EARLIEST Start = 2
+	// With the newest event of every key, in the order of their ids, then with all that follows. No event between the
+	// two is missing, and none comes twice.
+	Start_LATEST_PER_KEY Start = 3
+)
+
+// Enum value maps for Start.
+var (
+	Start_name = map[int32]string{
+		0: "START_UNSPECIFIED",
+		1: "LIVE",
+		2: "EARLIEST",
+		3: "LATEST_PER_KEY",
+	}
+	Start_value = map[string]int32{
+		"START_UNSPECIFIED": 0,
+		"LIVE":              1,
+		"EARLIEST":          2,
+		"LATEST_PER_KEY":    3,
+	}
+)
+
+func (x Start) Enum() *Start {
+	p := new(Start)
+	*p = x
+	return p
+}
+
+func (x Start) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Start) Descriptor() protoreflect.EnumDescriptor {
+	return file_grpcsse_v1_stream_proto_enumTypes[1].Descriptor()
+}
+
+func (Start) Type() protoreflect.EnumType {
+	return &file_grpcsse_v1_stream_proto_enumTypes[1]
+}
+
+func (x Start) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Start.Descriptor instead.
+func (Start) EnumDescriptor() ([]byte, []int) {
+	return file_grpcsse_v1_stream_proto_rawDescGZIP(), []int{1}
+}
+
+// Frames is how events are framed.
+type Frames int32
+
+const (
+	// TYPED.
+	Frames_FRAMES_UNSPECIFIED Frames = 0
+	// Events with a type, and the bridge's own events (`stream.*`) between them.
+	Frames_TYPED Frames = 1
+	// `data:` and `id:` lines alone, for clients that read nothing else.
+	Frames_PLAIN Frames = 2
+)
+
+// Enum value maps for Frames.
+var (
+	Frames_name = map[int32]string{
+		0: "FRAMES_UNSPECIFIED",
+		1: "TYPED",
+		2: "PLAIN",
+	}
+	Frames_value = map[string]int32{
+		"FRAMES_UNSPECIFIED": 0,
+		"TYPED":              1,
+		"PLAIN":              2,
+	}
+)
+
+func (x Frames) Enum() *Frames {
+	p := new(Frames)
+	*p = x
+	return p
+}
+
+func (x Frames) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Frames) Descriptor() protoreflect.EnumDescriptor {
+	return file_grpcsse_v1_stream_proto_enumTypes[2].Descriptor()
+}
+
+func (Frames) Type() protoreflect.EnumType {
+	return &file_grpcsse_v1_stream_proto_enumTypes[2]
+}
+
+func (x Frames) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Frames.Descriptor instead.
+func (Frames) EnumDescriptor() ([]byte, []int) {
+	return file_grpcsse_v1_stream_proto_rawDescGZIP(), []int{2}
+}
+
 // OnLost is what happens to a call that was lost and has no cursor of the backend's to go on from.
 type OnLost int32
 
@@ -66,11 +236,11 @@ func (x OnLost) String() string {
 }
 
 func (OnLost) Descriptor() protoreflect.EnumDescriptor {
-	return file_grpcsse_v1_stream_proto_enumTypes[0].Descriptor()
+	return file_grpcsse_v1_stream_proto_enumTypes[3].Descriptor()
 }
 
 func (OnLost) Type() protoreflect.EnumType {
-	return &file_grpcsse_v1_stream_proto_enumTypes[0]
+	return &file_grpcsse_v1_stream_proto_enumTypes[3]
 }
 
 func (x OnLost) Number() protoreflect.EnumNumber {
@@ -79,7 +249,7 @@ func (x OnLost) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use OnLost.Descriptor instead.
 func (OnLost) EnumDescriptor() ([]byte, []int) {
-	return file_grpcsse_v1_stream_proto_rawDescGZIP(), []int{0}
+	return file_grpcsse_v1_stream_proto_rawDescGZIP(), []int{3}
 }
 
 // Data is what an event's `data:` field holds, always as one line of protobuf JSON.
@@ -119,11 +289,11 @@ func (x Data) String() string {
 }
 
 func (Data) Descriptor() protoreflect.EnumDescriptor {
-	return file_grpcsse_v1_stream_proto_enumTypes[1].Descriptor()
+	return file_grpcsse_v1_stream_proto_enumTypes[4].Descriptor()
 }
 
 func (Data) Type() protoreflect.EnumType {
-	return &file_grpcsse_v1_stream_proto_enumTypes[1]
+	return &file_grpcsse_v1_stream_proto_enumTypes[4]
 }
 
 func (x Data) Number() protoreflect.EnumNumber {
@@ -132,13 +302,25 @@ func (x Data) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Data.Descriptor instead.
 func (Data) EnumDescriptor() ([]byte, []int) {
-	return file_grpcsse_v1_stream_proto_rawDescGZIP(), []int{1}
+	return file_grpcsse_v1_stream_proto_rawDescGZIP(), []int{4}
 }
 
 // Stream is how one server-streaming method is served. Every field is optional, and its absence means the default;
 // where a config rule sets a field, the rule's value replaces the option's whole field.
 type Stream struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which readers share one call to the backend, and with it one log and one sequence of ids. Default NONE.
+	Share *Share `protobuf:"varint,1,opt,name=share,proto3,enum=grpcsse.v1.Share,oneof" json:"share,omitempty"`
+	// Where a reader of a shared call begins that presents no cursor, or one that is no longer good. Only with `share`.
+	// Default LIVE. (A reader of a call of its own always begins at the first event.)
+	Start *Start `protobuf:"varint,2,opt,name=start,proto3,enum=grpcsse.v1.Start,oneof" json:"start,omitempty"`
+	// The field of the response message, by name or by path ("quote.symbol"), whose value is the key that LATEST_PER_KEY
+	// keeps the newest event of. A string, bytes, bool, integer or enum; not repeated. A message in which it is not set
+	// (or has its default value, where it has no presence) has no key. Required by, and only with, LATEST_PER_KEY.
+	KeyField *string `protobuf:"bytes,3,opt,name=key_field,json=keyField,proto3,oneof" json:"key_field,omitempty"`
+	// How the backend's own cursor is read from its messages and handed back to it, so that a lost call goes on exactly
+	// where it stopped. Default: the backend has none.
+	Resume *Resume `protobuf:"bytes,4,opt,name=resume,proto3,oneof" json:"resume,omitempty"`
 	// How much of a stream is kept for clients that come back. Default: 10 minutes, 10,000 events, 8 MiB, whichever is
 	// reached first.
 	Retention *Retention `protobuf:"bytes,5,opt,name=retention,proto3,oneof" json:"retention,omitempty"`
@@ -150,14 +332,19 @@ type Stream struct {
 	// Default false.
 	UntilDone *bool `protobuf:"varint,7,opt,name=until_done,json=untilDone,proto3,oneof" json:"until_done,omitempty"`
 	// What a client gets whose call was lost (the backend went away in mid-stream, or the bridge no longer has the
-	// call). Default: RESTART where the call can be repeated (the request came by GET, or the method declares an
-	// idempotency_level), END elsewhere.
+	// call) and cannot go on from a cursor of the backend's. Default: RESTART where the call can be repeated (the method
+	// is shared, has `resume` or declares an idempotency_level, or the request came by GET), END elsewhere.
 	OnLost *OnLost `protobuf:"varint,8,opt,name=on_lost,json=onLost,proto3,enum=grpcsse.v1.OnLost,oneof" json:"on_lost,omitempty"`
 	// Where an event's type (the `event:` field) comes from. Default: the response message's only oneof, by the name of
 	// its set case; where there is no such oneof, or none of its cases is set, the message's full name.
 	Event *EventType `protobuf:"bytes,9,opt,name=event,proto3,oneof" json:"event,omitempty"`
 	// What an event's `data:` field holds. Default MESSAGE.
 	Data *Data `protobuf:"varint,10,opt,name=data,proto3,enum=grpcsse.v1.Data,oneof" json:"data,omitempty"`
+	// How events are framed for clients that do not choose (`?sse.frames=`). Default TYPED.
+	Frames *Frames `protobuf:"varint,11,opt,name=frames,proto3,enum=grpcsse.v1.Frames,oneof" json:"frames,omitempty"`
+	// The `data:` of the last plain frame of a stream that ended well. Default "[DONE]"; empty sends no such frame. One
+	// line; at most 1,024 bytes.
+	Done *string `protobuf:"bytes,12,opt,name=done,proto3,oneof" json:"done,omitempty"`
 	// How long a broken call is tried again, counted from its last new event, before it ends with the status it had
 	// last. Default 5 min; at most 24 h; 0 never tries again.
 	RetryFor *durationpb.Duration `protobuf:"bytes,13,opt,name=retry_for,json=retryFor,proto3,oneof" json:"retry_for,omitempty"`
@@ -167,8 +354,15 @@ type Stream struct {
 	// The largest message in bytes that is received from the backend; a larger one ends the call. Default 4 MiB
 	// (gRPC's own default); at most 64 MiB.
 	MaxMessageBytes *uint32 `protobuf:"varint,15,opt,name=max_message_bytes,json=maxMessageBytes,proto3,oneof" json:"max_message_bytes,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The field of the response message, by name or by path, that takes an event's key away under LATEST_PER_KEY: where
+	// it is set (a bool: true; a message or a case of a oneof: there at all), the key's newest event is forgotten once it
+	// has been delivered. Default: keys stay. Only with `key_field`.
+	KeyDeleted *string `protobuf:"bytes,16,opt,name=key_deleted,json=keyDeleted,proto3,oneof" json:"key_deleted,omitempty"`
+	// How many keys LATEST_PER_KEY remembers; beyond it the key that has been quiet for longest is forgotten. Default
+	// 10,000; at least 1, at most 1,000,000. Their events count towards `limits.log_bytes`.
+	MaxKeys       *uint32 `protobuf:"varint,17,opt,name=max_keys,json=maxKeys,proto3,oneof" json:"max_keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Stream) Reset() {
@@ -199,6 +393,34 @@ func (x *Stream) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Stream.ProtoReflect.Descriptor instead.
 func (*Stream) Descriptor() ([]byte, []int) {
 	return file_grpcsse_v1_stream_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Stream) GetShare() Share {
+	if x != nil && x.Share != nil {
+		return *x.Share
+	}
+	return Share_SHARE_UNSPECIFIED
+}
+
+func (x *Stream) GetStart() Start {
+	if x != nil && x.Start != nil {
+		return *x.Start
+	}
+	return Start_START_UNSPECIFIED
+}
+
+func (x *Stream) GetKeyField() string {
+	if x != nil && x.KeyField != nil {
+		return *x.KeyField
+	}
+	return ""
+}
+
+func (x *Stream) GetResume() *Resume {
+	if x != nil {
+		return x.Resume
+	}
+	return nil
 }
 
 func (x *Stream) GetRetention() *Retention {
@@ -243,6 +465,20 @@ func (x *Stream) GetData() Data {
 	return Data_DATA_UNSPECIFIED
 }
 
+func (x *Stream) GetFrames() Frames {
+	if x != nil && x.Frames != nil {
+		return *x.Frames
+	}
+	return Frames_FRAMES_UNSPECIFIED
+}
+
+func (x *Stream) GetDone() string {
+	if x != nil && x.Done != nil {
+		return *x.Done
+	}
+	return ""
+}
+
 func (x *Stream) GetRetryFor() *durationpb.Duration {
 	if x != nil {
 		return x.RetryFor
@@ -264,6 +500,90 @@ func (x *Stream) GetMaxMessageBytes() uint32 {
 	return 0
 }
 
+func (x *Stream) GetKeyDeleted() string {
+	if x != nil && x.KeyDeleted != nil {
+		return *x.KeyDeleted
+	}
+	return ""
+}
+
+func (x *Stream) GetMaxKeys() uint32 {
+	if x != nil && x.MaxKeys != nil {
+		return *x.MaxKeys
+	}
+	return 0
+}
+
+// Resume describes a cursor that the backend keeps: every message carries it, each value once, and the request field
+// alone decides where a call begins. A call that is lost is then opened again behind the last message received, and a
+// client that comes back after the bridge has lost its log goes on behind the last event it had.
+//
+// Integers must rise from message to message; strings and bytes are compared for equality only. A backend that breaks
+// this is served on as if it had no cursor, and the log says so once.
+type Resume struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The field of the response message, by name or by path, that holds the cursor: an integer, string or bytes, not
+	// repeated. Required.
+	EventField *string `protobuf:"bytes,1,opt,name=event_field,json=eventField,proto3,oneof" json:"event_field,omitempty"`
+	// The field of the request message, by name or by path, that takes it: of the same kind. Required.
+	RequestField *string `protobuf:"bytes,2,opt,name=request_field,json=requestField,proto3,oneof" json:"request_field,omitempty"`
+	// The backend begins *at* the cursor instead of behind it. Default false.
+	Inclusive     *bool `protobuf:"varint,3,opt,name=inclusive,proto3,oneof" json:"inclusive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resume) Reset() {
+	*x = Resume{}
+	mi := &file_grpcsse_v1_stream_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resume) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resume) ProtoMessage() {}
+
+func (x *Resume) ProtoReflect() protoreflect.Message {
+	mi := &file_grpcsse_v1_stream_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resume.ProtoReflect.Descriptor instead.
+func (*Resume) Descriptor() ([]byte, []int) {
+	return file_grpcsse_v1_stream_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Resume) GetEventField() string {
+	if x != nil && x.EventField != nil {
+		return *x.EventField
+	}
+	return ""
+}
+
+func (x *Resume) GetRequestField() string {
+	if x != nil && x.RequestField != nil {
+		return *x.RequestField
+	}
+	return ""
+}
+
+func (x *Resume) GetInclusive() bool {
+	if x != nil && x.Inclusive != nil {
+		return *x.Inclusive
+	}
+	return false
+}
+
 // Retention bounds what is kept of a stream. What has not been written to any reader yet is never dropped: at half of
 // `bytes` the bridge stops receiving, and gRPC's flow control slows the backend.
 type Retention struct {
@@ -282,7 +602,7 @@ type Retention struct {
 
 func (x *Retention) Reset() {
 	*x = Retention{}
-	mi := &file_grpcsse_v1_stream_proto_msgTypes[1]
+	mi := &file_grpcsse_v1_stream_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -294,7 +614,7 @@ func (x *Retention) String() string {
 func (*Retention) ProtoMessage() {}
 
 func (x *Retention) ProtoReflect() protoreflect.Message {
-	mi := &file_grpcsse_v1_stream_proto_msgTypes[1]
+	mi := &file_grpcsse_v1_stream_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -307,7 +627,7 @@ func (x *Retention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retention.ProtoReflect.Descriptor instead.
 func (*Retention) Descriptor() ([]byte, []int) {
-	return file_grpcsse_v1_stream_proto_rawDescGZIP(), []int{1}
+	return file_grpcsse_v1_stream_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Retention) GetAge() *durationpb.Duration {
@@ -348,7 +668,7 @@ type EventType struct {
 
 func (x *EventType) Reset() {
 	*x = EventType{}
-	mi := &file_grpcsse_v1_stream_proto_msgTypes[2]
+	mi := &file_grpcsse_v1_stream_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -360,7 +680,7 @@ func (x *EventType) String() string {
 func (*EventType) ProtoMessage() {}
 
 func (x *EventType) ProtoReflect() protoreflect.Message {
-	mi := &file_grpcsse_v1_stream_proto_msgTypes[2]
+	mi := &file_grpcsse_v1_stream_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -373,7 +693,7 @@ func (x *EventType) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventType.ProtoReflect.Descriptor instead.
 func (*EventType) Descriptor() ([]byte, []int) {
-	return file_grpcsse_v1_stream_proto_rawDescGZIP(), []int{2}
+	return file_grpcsse_v1_stream_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *EventType) GetSource() isEventType_Source {
@@ -461,19 +781,34 @@ var File_grpcsse_v1_stream_proto protoreflect.FileDescriptor
 const file_grpcsse_v1_stream_proto_rawDesc = "" +
 	"\n" +
 	"\x17grpcsse/v1/stream.proto\x12\n" +
-	"grpcsse.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xec\x04\n" +
-	"\x06Stream\x128\n" +
-	"\tretention\x18\x05 \x01(\v2\x15.grpcsse.v1.RetentionH\x00R\tretention\x88\x01\x01\x126\n" +
-	"\x06linger\x18\x06 \x01(\v2\x19.google.protobuf.DurationH\x01R\x06linger\x88\x01\x01\x12\"\n" +
+	"grpcsse.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xf7\a\n" +
+	"\x06Stream\x12,\n" +
+	"\x05share\x18\x01 \x01(\x0e2\x11.grpcsse.v1.ShareH\x00R\x05share\x88\x01\x01\x12,\n" +
+	"\x05start\x18\x02 \x01(\x0e2\x11.grpcsse.v1.StartH\x01R\x05start\x88\x01\x01\x12 \n" +
+	"\tkey_field\x18\x03 \x01(\tH\x02R\bkeyField\x88\x01\x01\x12/\n" +
+	"\x06resume\x18\x04 \x01(\v2\x12.grpcsse.v1.ResumeH\x03R\x06resume\x88\x01\x01\x128\n" +
+	"\tretention\x18\x05 \x01(\v2\x15.grpcsse.v1.RetentionH\x04R\tretention\x88\x01\x01\x126\n" +
+	"\x06linger\x18\x06 \x01(\v2\x19.google.protobuf.DurationH\x05R\x06linger\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"until_done\x18\a \x01(\bH\x02R\tuntilDone\x88\x01\x01\x120\n" +
-	"\aon_lost\x18\b \x01(\x0e2\x12.grpcsse.v1.OnLostH\x03R\x06onLost\x88\x01\x01\x120\n" +
-	"\x05event\x18\t \x01(\v2\x15.grpcsse.v1.EventTypeH\x04R\x05event\x88\x01\x01\x12)\n" +
+	"until_done\x18\a \x01(\bH\x06R\tuntilDone\x88\x01\x01\x120\n" +
+	"\aon_lost\x18\b \x01(\x0e2\x12.grpcsse.v1.OnLostH\aR\x06onLost\x88\x01\x01\x120\n" +
+	"\x05event\x18\t \x01(\v2\x15.grpcsse.v1.EventTypeH\bR\x05event\x88\x01\x01\x12)\n" +
 	"\x04data\x18\n" +
-	" \x01(\x0e2\x10.grpcsse.v1.DataH\x05R\x04data\x88\x01\x01\x12;\n" +
-	"\tretry_for\x18\r \x01(\v2\x19.google.protobuf.DurationH\x06R\bretryFor\x88\x01\x01\x12A\n" +
-	"\fidle_timeout\x18\x0e \x01(\v2\x19.google.protobuf.DurationH\aR\vidleTimeout\x88\x01\x01\x12/\n" +
-	"\x11max_message_bytes\x18\x0f \x01(\rH\bR\x0fmaxMessageBytes\x88\x01\x01B\f\n" +
+	" \x01(\x0e2\x10.grpcsse.v1.DataH\tR\x04data\x88\x01\x01\x12/\n" +
+	"\x06frames\x18\v \x01(\x0e2\x12.grpcsse.v1.FramesH\n" +
+	"R\x06frames\x88\x01\x01\x12\x17\n" +
+	"\x04done\x18\f \x01(\tH\vR\x04done\x88\x01\x01\x12;\n" +
+	"\tretry_for\x18\r \x01(\v2\x19.google.protobuf.DurationH\fR\bretryFor\x88\x01\x01\x12A\n" +
+	"\fidle_timeout\x18\x0e \x01(\v2\x19.google.protobuf.DurationH\rR\vidleTimeout\x88\x01\x01\x12/\n" +
+	"\x11max_message_bytes\x18\x0f \x01(\rH\x0eR\x0fmaxMessageBytes\x88\x01\x01\x12$\n" +
+	"\vkey_deleted\x18\x10 \x01(\tH\x0fR\n" +
+	"keyDeleted\x88\x01\x01\x12\x1e\n" +
+	"\bmax_keys\x18\x11 \x01(\rH\x10R\amaxKeys\x88\x01\x01B\b\n" +
+	"\x06_shareB\b\n" +
+	"\x06_startB\f\n" +
+	"\n" +
+	"_key_fieldB\t\n" +
+	"\a_resumeB\f\n" +
 	"\n" +
 	"_retentionB\t\n" +
 	"\a_lingerB\r\n" +
@@ -481,11 +816,24 @@ const file_grpcsse_v1_stream_proto_rawDesc = "" +
 	"\n" +
 	"\b_on_lostB\b\n" +
 	"\x06_eventB\a\n" +
-	"\x05_dataB\f\n" +
+	"\x05_dataB\t\n" +
+	"\a_framesB\a\n" +
+	"\x05_doneB\f\n" +
 	"\n" +
 	"_retry_forB\x0f\n" +
 	"\r_idle_timeoutB\x14\n" +
-	"\x12_max_message_bytesJ\x04\b\x01\x10\x05J\x04\b\v\x10\fJ\x04\b\f\x10\r\"\x92\x01\n" +
+	"\x12_max_message_bytesB\x0e\n" +
+	"\f_key_deletedB\v\n" +
+	"\t_max_keys\"\xab\x01\n" +
+	"\x06Resume\x12$\n" +
+	"\vevent_field\x18\x01 \x01(\tH\x00R\n" +
+	"eventField\x88\x01\x01\x12(\n" +
+	"\rrequest_field\x18\x02 \x01(\tH\x01R\frequestField\x88\x01\x01\x12!\n" +
+	"\tinclusive\x18\x03 \x01(\bH\x02R\tinclusive\x88\x01\x01B\x0e\n" +
+	"\f_event_fieldB\x10\n" +
+	"\x0e_request_fieldB\f\n" +
+	"\n" +
+	"_inclusive\"\x92\x01\n" +
 	"\tRetention\x120\n" +
 	"\x03age\x18\x01 \x01(\v2\x19.google.protobuf.DurationH\x00R\x03age\x88\x01\x01\x12\x1b\n" +
 	"\x06events\x18\x02 \x01(\rH\x01R\x06events\x88\x01\x01\x12\x19\n" +
@@ -497,7 +845,22 @@ const file_grpcsse_v1_stream_proto_rawDesc = "" +
 	"\x05oneof\x18\x01 \x01(\tH\x00R\x05oneof\x12\x16\n" +
 	"\x05field\x18\x02 \x01(\tH\x00R\x05field\x12\x1a\n" +
 	"\aliteral\x18\x03 \x01(\tH\x00R\aliteralB\b\n" +
-	"\x06source*7\n" +
+	"\x06source*C\n" +
+	"\x05Share\x12\x15\n" +
+	"\x11SHARE_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04NONE\x10\x01\x12\r\n" +
+	"\tPRINCIPAL\x10\x02\x12\n" +
+	"\n" +
+	"\x06PUBLIC\x10\x03*J\n" +
+	"\x05Start\x12\x15\n" +
+	"\x11START_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04LIVE\x10\x01\x12\f\n" +
+	"\bEARLIEST\x10\x02\x12\x12\n" +
+	"\x0eLATEST_PER_KEY\x10\x03*6\n" +
+	"\x06Frames\x12\x16\n" +
+	"\x12FRAMES_UNSPECIFIED\x10\x00\x12\t\n" +
+	"\x05TYPED\x10\x01\x12\t\n" +
+	"\x05PLAIN\x10\x02*7\n" +
 	"\x06OnLost\x12\x17\n" +
 	"\x13ON_LOST_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aRESTART\x10\x01\x12\a\n" +
@@ -521,33 +884,41 @@ func file_grpcsse_v1_stream_proto_rawDescGZIP() []byte {
 	return file_grpcsse_v1_stream_proto_rawDescData
 }
 
-var file_grpcsse_v1_stream_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_grpcsse_v1_stream_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_grpcsse_v1_stream_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_grpcsse_v1_stream_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_grpcsse_v1_stream_proto_goTypes = []any{
-	(OnLost)(0),                        // 0: grpcsse.v1.OnLost
-	(Data)(0),                          // 1: grpcsse.v1.Data
-	(*Stream)(nil),                     // 2: grpcsse.v1.Stream
-	(*Retention)(nil),                  // 3: grpcsse.v1.Retention
-	(*EventType)(nil),                  // 4: grpcsse.v1.EventType
-	(*durationpb.Duration)(nil),        // 5: google.protobuf.Duration
-	(*descriptorpb.MethodOptions)(nil), // 6: google.protobuf.MethodOptions
+	(Share)(0),                         // 0: grpcsse.v1.Share
+	(Start)(0),                         // 1: grpcsse.v1.Start
+	(Frames)(0),                        // 2: grpcsse.v1.Frames
+	(OnLost)(0),                        // 3: grpcsse.v1.OnLost
+	(Data)(0),                          // 4: grpcsse.v1.Data
+	(*Stream)(nil),                     // 5: grpcsse.v1.Stream
+	(*Resume)(nil),                     // 6: grpcsse.v1.Resume
+	(*Retention)(nil),                  // 7: grpcsse.v1.Retention
+	(*EventType)(nil),                  // 8: grpcsse.v1.EventType
+	(*durationpb.Duration)(nil),        // 9: google.protobuf.Duration
+	(*descriptorpb.MethodOptions)(nil), // 10: google.protobuf.MethodOptions
 }
 var file_grpcsse_v1_stream_proto_depIdxs = []int32{
-	3,  // 0: grpcsse.v1.Stream.retention:type_name -> grpcsse.v1.Retention
-	5,  // 1: grpcsse.v1.Stream.linger:type_name -> google.protobuf.Duration
-	0,  // 2: grpcsse.v1.Stream.on_lost:type_name -> grpcsse.v1.OnLost
-	4,  // 3: grpcsse.v1.Stream.event:type_name -> grpcsse.v1.EventType
-	1,  // 4: grpcsse.v1.Stream.data:type_name -> grpcsse.v1.Data
-	5,  // 5: grpcsse.v1.Stream.retry_for:type_name -> google.protobuf.Duration
-	5,  // 6: grpcsse.v1.Stream.idle_timeout:type_name -> google.protobuf.Duration
-	5,  // 7: grpcsse.v1.Retention.age:type_name -> google.protobuf.Duration
-	6,  // 8: grpcsse.v1.stream:extendee -> google.protobuf.MethodOptions
-	2,  // 9: grpcsse.v1.stream:type_name -> grpcsse.v1.Stream
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	9,  // [9:10] is the sub-list for extension type_name
-	8,  // [8:9] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	0,  // 0: grpcsse.v1.Stream.share:type_name -> grpcsse.v1.Share
+	1,  // 1: grpcsse.v1.Stream.start:type_name -> grpcsse.v1.Start
+	6,  // 2: grpcsse.v1.Stream.resume:type_name -> grpcsse.v1.Resume
+	7,  // 3: grpcsse.v1.Stream.retention:type_name -> grpcsse.v1.Retention
+	9,  // 4: grpcsse.v1.Stream.linger:type_name -> google.protobuf.Duration
+	3,  // 5: grpcsse.v1.Stream.on_lost:type_name -> grpcsse.v1.OnLost
+	8,  // 6: grpcsse.v1.Stream.event:type_name -> grpcsse.v1.EventType
+	4,  // 7: grpcsse.v1.Stream.data:type_name -> grpcsse.v1.Data
+	2,  // 8: grpcsse.v1.Stream.frames:type_name -> grpcsse.v1.Frames
+	9,  // 9: grpcsse.v1.Stream.retry_for:type_name -> google.protobuf.Duration
+	9,  // 10: grpcsse.v1.Stream.idle_timeout:type_name -> google.protobuf.Duration
+	9,  // 11: grpcsse.v1.Retention.age:type_name -> google.protobuf.Duration
+	10, // 12: grpcsse.v1.stream:extendee -> google.protobuf.MethodOptions
+	5,  // 13: grpcsse.v1.stream:type_name -> grpcsse.v1.Stream
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	13, // [13:14] is the sub-list for extension type_name
+	12, // [12:13] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_grpcsse_v1_stream_proto_init() }
@@ -557,7 +928,8 @@ func file_grpcsse_v1_stream_proto_init() {
 	}
 	file_grpcsse_v1_stream_proto_msgTypes[0].OneofWrappers = []any{}
 	file_grpcsse_v1_stream_proto_msgTypes[1].OneofWrappers = []any{}
-	file_grpcsse_v1_stream_proto_msgTypes[2].OneofWrappers = []any{
+	file_grpcsse_v1_stream_proto_msgTypes[2].OneofWrappers = []any{}
+	file_grpcsse_v1_stream_proto_msgTypes[3].OneofWrappers = []any{
 		(*EventType_Oneof)(nil),
 		(*EventType_Field)(nil),
 		(*EventType_Literal)(nil),
@@ -567,8 +939,8 @@ func file_grpcsse_v1_stream_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_grpcsse_v1_stream_proto_rawDesc), len(file_grpcsse_v1_stream_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   3,
+			NumEnums:      5,
+			NumMessages:   4,
 			NumExtensions: 1,
 			NumServices:   0,
 		},

@@ -65,7 +65,21 @@ type Config struct {
 	// How long streams may go on after SIGTERM. Default 20 s; at most 1 h. A second signal ends at once.
 	DrainWindow *durationpb.Duration `protobuf:"bytes,14,opt,name=drain_window,json=drainWindow,proto3" json:"drain_window,omitempty"`
 	// Logs.
-	Log           *Log `protobuf:"bytes,15,opt,name=log,proto3" json:"log,omitempty"`
+	Log *Log `protobuf:"bytes,15,opt,name=log,proto3" json:"log,omitempty"`
+	// TLS towards clients, with HTTP/2 where they speak it. Default: plaintext, where HTTP/2 is spoken with prior
+	// knowledge only (h2c).
+	Tls *Tls `protobuf:"bytes,16,opt,name=tls,proto3" json:"tls,omitempty"`
+	// Compression of streams. Default: none.
+	Compression *Compression `protobuf:"bytes,17,opt,name=compression,proto3" json:"compression,omitempty"`
+	// Addresses and networks (10.0.0.0/8, ::1) of the proxies whose X-Forwarded-For is believed. Default: none; a
+	// client's address is then its peer's.
+	TrustedProxies []string `protobuf:"bytes,18,rep,name=trusted_proxies,json=trustedProxies,proto3" json:"trusted_proxies,omitempty"`
+	// Names of response metadata (headers and trailers of the backend) that unary responses carry as HTTP headers of the
+	// same name. Lower case; `grpc-*`, `*-bin` and HTTP's own headers are refused. Default: none.
+	ResponseMetadata []string `protobuf:"bytes,19,rep,name=response_metadata,json=responseMetadata,proto3" json:"response_metadata,omitempty"`
+	// The deadline of unary calls; a client may ask for an earlier one with a Grpc-Timeout header. Default 30 s; 10 ms to
+	// 1 h.
+	UnaryTimeout  *durationpb.Duration `protobuf:"bytes,20,opt,name=unary_timeout,json=unaryTimeout,proto3" json:"unary_timeout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -205,6 +219,143 @@ func (x *Config) GetLog() *Log {
 	return nil
 }
 
+func (x *Config) GetTls() *Tls {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *Config) GetCompression() *Compression {
+	if x != nil {
+		return x.Compression
+	}
+	return nil
+}
+
+func (x *Config) GetTrustedProxies() []string {
+	if x != nil {
+		return x.TrustedProxies
+	}
+	return nil
+}
+
+func (x *Config) GetResponseMetadata() []string {
+	if x != nil {
+		return x.ResponseMetadata
+	}
+	return nil
+}
+
+func (x *Config) GetUnaryTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.UnaryTimeout
+	}
+	return nil
+}
+
+// Tls is how the bridge speaks TLS to clients.
+type Tls struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// PEM file with the bridge's certificate and the intermediate ones. Read again when it changes. Required.
+	CertFile string `protobuf:"bytes,1,opt,name=cert_file,json=certFile,proto3" json:"cert_file,omitempty"`
+	// PEM file with its key. Required.
+	KeyFile       string `protobuf:"bytes,2,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tls) Reset() {
+	*x = Tls{}
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tls) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tls) ProtoMessage() {}
+
+func (x *Tls) ProtoReflect() protoreflect.Message {
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tls.ProtoReflect.Descriptor instead.
+func (*Tls) Descriptor() ([]byte, []int) {
+	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Tls) GetCertFile() string {
+	if x != nil {
+		return x.CertFile
+	}
+	return ""
+}
+
+func (x *Tls) GetKeyFile() string {
+	if x != nil {
+		return x.KeyFile
+	}
+	return ""
+}
+
+// Compression says how streams are compressed. Each connection has a compressor of its own, which takes memory (about
+// 0.3 to 1 MB) and time for every event and reader; every batch is flushed at once.
+type Compression struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The encodings to offer: gzip, zstd, br. Of those that a client accepts equally the first is taken. Default: none.
+	Encodings     []string `protobuf:"bytes,1,rep,name=encodings,proto3" json:"encodings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Compression) Reset() {
+	*x = Compression{}
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Compression) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Compression) ProtoMessage() {}
+
+func (x *Compression) ProtoReflect() protoreflect.Message {
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Compression.ProtoReflect.Descriptor instead.
+func (*Compression) Descriptor() ([]byte, []int) {
+	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Compression) GetEncodings() []string {
+	if x != nil {
+		return x.Encodings
+	}
+	return nil
+}
+
 // Upstream is one gRPC service to serve.
 type Upstream struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -229,7 +380,7 @@ type Upstream struct {
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_grpcsse_config_v1_config_proto_msgTypes[1]
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -241,7 +392,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_grpcsse_config_v1_config_proto_msgTypes[1]
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -254,7 +405,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{1}
+	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Upstream) GetName() string {
@@ -316,7 +467,7 @@ type UpstreamTls struct {
 
 func (x *UpstreamTls) Reset() {
 	*x = UpstreamTls{}
-	mi := &file_grpcsse_config_v1_config_proto_msgTypes[2]
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -328,7 +479,7 @@ func (x *UpstreamTls) String() string {
 func (*UpstreamTls) ProtoMessage() {}
 
 func (x *UpstreamTls) ProtoReflect() protoreflect.Message {
-	mi := &file_grpcsse_config_v1_config_proto_msgTypes[2]
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -341,7 +492,7 @@ func (x *UpstreamTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamTls.ProtoReflect.Descriptor instead.
 func (*UpstreamTls) Descriptor() ([]byte, []int) {
-	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *UpstreamTls) GetCaFile() string {
@@ -387,7 +538,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_grpcsse_config_v1_config_proto_msgTypes[3]
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -399,7 +550,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_grpcsse_config_v1_config_proto_msgTypes[3]
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -412,7 +563,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Secret) GetSource() isSecret_Source {
@@ -487,7 +638,7 @@ type Cors struct {
 
 func (x *Cors) Reset() {
 	*x = Cors{}
-	mi := &file_grpcsse_config_v1_config_proto_msgTypes[4]
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -499,7 +650,7 @@ func (x *Cors) String() string {
 func (*Cors) ProtoMessage() {}
 
 func (x *Cors) ProtoReflect() protoreflect.Message {
-	mi := &file_grpcsse_config_v1_config_proto_msgTypes[4]
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -512,7 +663,7 @@ func (x *Cors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cors.ProtoReflect.Descriptor instead.
 func (*Cors) Descriptor() ([]byte, []int) {
-	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Cors) GetOrigins() []string {
@@ -544,7 +695,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_grpcsse_config_v1_config_proto_msgTypes[5]
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -556,7 +707,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_grpcsse_config_v1_config_proto_msgTypes[5]
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -569,7 +720,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Rule) GetSelector() string {
@@ -602,14 +753,27 @@ type Limits struct {
 	// 1 MiB.
 	LogBytes uint64 `protobuf:"varint,2,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
 	// Largest request body in bytes. Default 64 KiB.
-	RequestBytes  uint32 `protobuf:"varint,3,opt,name=request_bytes,json=requestBytes,proto3" json:"request_bytes,omitempty"`
+	RequestBytes uint32 `protobuf:"varint,3,opt,name=request_bytes,json=requestBytes,proto3" json:"request_bytes,omitempty"`
+	// Streams that one client address may have open. Default: no limit. Over it the answer is `stream.busy`, reason
+	// `limit`.
+	ConnectionsPerIp uint32 `protobuf:"varint,4,opt,name=connections_per_ip,json=connectionsPerIp,proto3" json:"connections_per_ip,omitempty"`
+	// Streams that one principal may have open. Default: no limit. Never applied to anonymous requests. Over it a request
+	// with a known cursor takes the place of the principal's quietest stream, and a new one gets 429.
+	ConnectionsPerPrincipal uint32 `protobuf:"varint,5,opt,name=connections_per_principal,json=connectionsPerPrincipal,proto3" json:"connections_per_principal,omitempty"`
+	// Readers that one shared call may have. Default: no limit. Over it the answer is `stream.busy`, reason `limit`.
+	ReadersPerStream uint32 `protobuf:"varint,6,opt,name=readers_per_stream,json=readersPerStream,proto3" json:"readers_per_stream,omitempty"`
+	// Calls to all backends that may run at once. Default: no limit. Over it the answer is `stream.busy`, reason
+	// `overload`.
+	Calls uint32 `protobuf:"varint,7,opt,name=calls,proto3" json:"calls,omitempty"`
+	// Largest head of a request in bytes. Default 32 KiB; at least 4 KiB, at most 1 MiB.
+	HeaderBytes   uint32 `protobuf:"varint,8,opt,name=header_bytes,json=headerBytes,proto3" json:"header_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_grpcsse_config_v1_config_proto_msgTypes[6]
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -621,7 +785,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_grpcsse_config_v1_config_proto_msgTypes[6]
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -634,7 +798,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Limits) GetConnections() uint32 {
@@ -658,18 +822,56 @@ func (x *Limits) GetRequestBytes() uint32 {
 	return 0
 }
 
+func (x *Limits) GetConnectionsPerIp() uint32 {
+	if x != nil {
+		return x.ConnectionsPerIp
+	}
+	return 0
+}
+
+func (x *Limits) GetConnectionsPerPrincipal() uint32 {
+	if x != nil {
+		return x.ConnectionsPerPrincipal
+	}
+	return 0
+}
+
+func (x *Limits) GetReadersPerStream() uint32 {
+	if x != nil {
+		return x.ReadersPerStream
+	}
+	return 0
+}
+
+func (x *Limits) GetCalls() uint32 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *Limits) GetHeaderBytes() uint32 {
+	if x != nil {
+		return x.HeaderBytes
+	}
+	return 0
+}
+
 // ForwardMetadata is a list, in a message of its own so that an empty one differs from none.
 type ForwardMetadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Header names. An empty list forwards nothing.
-	Headers       []string `protobuf:"bytes,1,rep,name=headers,proto3" json:"headers,omitempty"`
+	Headers []string `protobuf:"bytes,1,rep,name=headers,proto3" json:"headers,omitempty"`
+	// Those of the forwarded headers by which calls shared by PRINCIPAL are not told apart: the call carries the value of
+	// the reader who came last. Only for values that never change what the backend answers. Default: none.
+	Unkeyed       []string `protobuf:"bytes,2,rep,name=unkeyed,proto3" json:"unkeyed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ForwardMetadata) Reset() {
 	*x = ForwardMetadata{}
-	mi := &file_grpcsse_config_v1_config_proto_msgTypes[7]
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -681,7 +883,7 @@ func (x *ForwardMetadata) String() string {
 func (*ForwardMetadata) ProtoMessage() {}
 
 func (x *ForwardMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_grpcsse_config_v1_config_proto_msgTypes[7]
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -694,12 +896,19 @@ func (x *ForwardMetadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardMetadata.ProtoReflect.Descriptor instead.
 func (*ForwardMetadata) Descriptor() ([]byte, []int) {
-	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ForwardMetadata) GetHeaders() []string {
 	if x != nil {
 		return x.Headers
+	}
+	return nil
+}
+
+func (x *ForwardMetadata) GetUnkeyed() []string {
+	if x != nil {
+		return x.Unkeyed
 	}
 	return nil
 }
@@ -719,7 +928,7 @@ type Principal struct {
 
 func (x *Principal) Reset() {
 	*x = Principal{}
-	mi := &file_grpcsse_config_v1_config_proto_msgTypes[8]
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -731,7 +940,7 @@ func (x *Principal) String() string {
 func (*Principal) ProtoMessage() {}
 
 func (x *Principal) ProtoReflect() protoreflect.Message {
-	mi := &file_grpcsse_config_v1_config_proto_msgTypes[8]
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -744,7 +953,7 @@ func (x *Principal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principal.ProtoReflect.Descriptor instead.
 func (*Principal) Descriptor() ([]byte, []int) {
-	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Principal) GetSource() isPrincipal_Source {
@@ -803,7 +1012,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_grpcsse_config_v1_config_proto_msgTypes[9]
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +1024,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_grpcsse_config_v1_config_proto_msgTypes[9]
+	mi := &file_grpcsse_config_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +1037,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_grpcsse_config_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Log) GetFormat() string {
@@ -849,7 +1058,7 @@ var File_grpcsse_config_v1_config_proto protoreflect.FileDescriptor
 
 const file_grpcsse_config_v1_config_proto_rawDesc = "" +
 	"\n" +
-	"\x1egrpcsse/config/v1/config.proto\x12\x11grpcsse.config.v1\x1a\x1bbuf/validate/validate.proto\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17grpcsse/v1/stream.proto\"\xeb\x06\n" +
+	"\x1egrpcsse/config/v1/config.proto\x12\x11grpcsse.config.v1\x1a\x1bbuf/validate/validate.proto\x1a\x15google/api/http.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17grpcsse/v1/stream.proto\"\x9d\t\n" +
 	"\x06Config\x12\x16\n" +
 	"\x06listen\x18\x01 \x01(\tR\x06listen\x12\x14\n" +
 	"\x05admin\x18\x02 \x01(\tR\x05admin\x12C\n" +
@@ -870,7 +1079,17 @@ const file_grpcsse_config_v1_config_proto_rawDesc = "" +
 	"\rwrite_timeout\x18\r \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x03\b\xd8\x042\x02\b\x01R\fwriteTimeout\x12K\n" +
 	"\fdrain_window\x18\x0e \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
 	"\xaa\x01\a\"\x03\b\x90\x1c2\x00R\vdrainWindow\x12(\n" +
-	"\x03log\x18\x0f \x01(\v2\x16.grpcsse.config.v1.LogR\x03log\"\xea\x02\n" +
+	"\x03log\x18\x0f \x01(\v2\x16.grpcsse.config.v1.LogR\x03log\x12(\n" +
+	"\x03tls\x18\x10 \x01(\v2\x16.grpcsse.config.v1.TlsR\x03tls\x12@\n" +
+	"\vcompression\x18\x11 \x01(\v2\x1e.grpcsse.config.v1.CompressionR\vcompression\x125\n" +
+	"\x0ftrusted_proxies\x18\x12 \x03(\tB\f\xbaH\t\x92\x01\x06\"\x04r\x02\x10\x01R\x0etrustedProxies\x129\n" +
+	"\x11response_metadata\x18\x13 \x03(\tB\f\xbaH\t\x92\x01\x06\"\x04r\x02\x10\x01R\x10responseMetadata\x12R\n" +
+	"\runary_timeout\x18\x14 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x03\b\x90\x1c2\x05\x10\x80\xad\xe2\x04R\funaryTimeout\"O\n" +
+	"\x03Tls\x12$\n" +
+	"\tcert_file\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bcertFile\x12\"\n" +
+	"\bkey_file\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\akeyFile\"I\n" +
+	"\vCompression\x12:\n" +
+	"\tencodings\x18\x01 \x03(\tB\x1c\xbaH\x19\x92\x01\x16\x18\x01\"\x12r\x10R\x04gzipR\x04zstdR\x02brR\tencodings\"\xea\x02\n" +
 	"\bUpstream\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\x06target\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06target\x12%\n" +
@@ -898,13 +1117,19 @@ const file_grpcsse_config_v1_config_proto_rawDesc = "" +
 	"\x04Rule\x12#\n" +
 	"\bselector\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bselector\x12(\n" +
 	"\x04http\x18\x02 \x01(\v2\x14.google.api.HttpRuleR\x04http\x12*\n" +
-	"\x06stream\x18\x03 \x01(\v2\x12.grpcsse.v1.StreamR\x06stream\"z\n" +
+	"\x06stream\x18\x03 \x01(\v2\x12.grpcsse.v1.StreamR\x06stream\"\xdc\x02\n" +
 	"\x06Limits\x12 \n" +
 	"\vconnections\x18\x01 \x01(\rR\vconnections\x12)\n" +
 	"\tlog_bytes\x18\x02 \x01(\x04B\f\xbaH\t\xd8\x01\x012\x04(\x80\x80@R\blogBytes\x12#\n" +
-	"\rrequest_bytes\x18\x03 \x01(\rR\frequestBytes\"+\n" +
+	"\rrequest_bytes\x18\x03 \x01(\rR\frequestBytes\x12,\n" +
+	"\x12connections_per_ip\x18\x04 \x01(\rR\x10connectionsPerIp\x12:\n" +
+	"\x19connections_per_principal\x18\x05 \x01(\rR\x17connectionsPerPrincipal\x12,\n" +
+	"\x12readers_per_stream\x18\x06 \x01(\rR\x10readersPerStream\x12\x14\n" +
+	"\x05calls\x18\a \x01(\rR\x05calls\x122\n" +
+	"\fheader_bytes\x18\b \x01(\rB\x0f\xbaH\f\xd8\x01\x01*\a\x18\x80\x80@(\x80 R\vheaderBytes\"E\n" +
 	"\x0fForwardMetadata\x12\x18\n" +
-	"\aheaders\x18\x01 \x03(\tR\aheaders\"P\n" +
+	"\aheaders\x18\x01 \x03(\tR\aheaders\x12\x18\n" +
+	"\aunkeyed\x18\x02 \x03(\tR\aunkeyed\"P\n" +
 	"\tPrincipal\x12\x18\n" +
 	"\x06header\x18\x01 \x01(\tH\x00R\x06header\x12\x18\n" +
 	"\x06cookie\x18\x02 \x01(\tH\x00R\x06cookieB\x0f\n" +
@@ -925,46 +1150,51 @@ func file_grpcsse_config_v1_config_proto_rawDescGZIP() []byte {
 	return file_grpcsse_config_v1_config_proto_rawDescData
 }
 
-var file_grpcsse_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_grpcsse_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_grpcsse_config_v1_config_proto_goTypes = []any{
 	(*Config)(nil),               // 0: grpcsse.config.v1.Config
-	(*Upstream)(nil),             // 1: grpcsse.config.v1.Upstream
-	(*UpstreamTls)(nil),          // 2: grpcsse.config.v1.UpstreamTls
-	(*Secret)(nil),               // 3: grpcsse.config.v1.Secret
-	(*Cors)(nil),                 // 4: grpcsse.config.v1.Cors
-	(*Rule)(nil),                 // 5: grpcsse.config.v1.Rule
-	(*Limits)(nil),               // 6: grpcsse.config.v1.Limits
-	(*ForwardMetadata)(nil),      // 7: grpcsse.config.v1.ForwardMetadata
-	(*Principal)(nil),            // 8: grpcsse.config.v1.Principal
-	(*Log)(nil),                  // 9: grpcsse.config.v1.Log
-	nil,                          // 10: grpcsse.config.v1.Upstream.MetadataEntry
-	(*durationpb.Duration)(nil),  // 11: google.protobuf.Duration
-	(*annotations.HttpRule)(nil), // 12: google.api.HttpRule
-	(*v1.Stream)(nil),            // 13: grpcsse.v1.Stream
+	(*Tls)(nil),                  // 1: grpcsse.config.v1.Tls
+	(*Compression)(nil),          // 2: grpcsse.config.v1.Compression
+	(*Upstream)(nil),             // 3: grpcsse.config.v1.Upstream
+	(*UpstreamTls)(nil),          // 4: grpcsse.config.v1.UpstreamTls
+	(*Secret)(nil),               // 5: grpcsse.config.v1.Secret
+	(*Cors)(nil),                 // 6: grpcsse.config.v1.Cors
+	(*Rule)(nil),                 // 7: grpcsse.config.v1.Rule
+	(*Limits)(nil),               // 8: grpcsse.config.v1.Limits
+	(*ForwardMetadata)(nil),      // 9: grpcsse.config.v1.ForwardMetadata
+	(*Principal)(nil),            // 10: grpcsse.config.v1.Principal
+	(*Log)(nil),                  // 11: grpcsse.config.v1.Log
+	nil,                          // 12: grpcsse.config.v1.Upstream.MetadataEntry
+	(*durationpb.Duration)(nil),  // 13: google.protobuf.Duration
+	(*annotations.HttpRule)(nil), // 14: google.api.HttpRule
+	(*v1.Stream)(nil),            // 15: grpcsse.v1.Stream
 }
 var file_grpcsse_config_v1_config_proto_depIdxs = []int32{
-	1,  // 0: grpcsse.config.v1.Config.upstreams:type_name -> grpcsse.config.v1.Upstream
-	4,  // 1: grpcsse.config.v1.Config.cors:type_name -> grpcsse.config.v1.Cors
-	5,  // 2: grpcsse.config.v1.Config.rules:type_name -> grpcsse.config.v1.Rule
-	6,  // 3: grpcsse.config.v1.Config.limits:type_name -> grpcsse.config.v1.Limits
-	7,  // 4: grpcsse.config.v1.Config.forward_metadata:type_name -> grpcsse.config.v1.ForwardMetadata
-	8,  // 5: grpcsse.config.v1.Config.principal:type_name -> grpcsse.config.v1.Principal
-	11, // 6: grpcsse.config.v1.Config.open_window:type_name -> google.protobuf.Duration
-	11, // 7: grpcsse.config.v1.Config.heartbeat:type_name -> google.protobuf.Duration
-	11, // 8: grpcsse.config.v1.Config.max_connection_age:type_name -> google.protobuf.Duration
-	11, // 9: grpcsse.config.v1.Config.write_timeout:type_name -> google.protobuf.Duration
-	11, // 10: grpcsse.config.v1.Config.drain_window:type_name -> google.protobuf.Duration
-	9,  // 11: grpcsse.config.v1.Config.log:type_name -> grpcsse.config.v1.Log
-	2,  // 12: grpcsse.config.v1.Upstream.tls:type_name -> grpcsse.config.v1.UpstreamTls
-	10, // 13: grpcsse.config.v1.Upstream.metadata:type_name -> grpcsse.config.v1.Upstream.MetadataEntry
-	12, // 14: grpcsse.config.v1.Rule.http:type_name -> google.api.HttpRule
-	13, // 15: grpcsse.config.v1.Rule.stream:type_name -> grpcsse.v1.Stream
-	3,  // 16: grpcsse.config.v1.Upstream.MetadataEntry.value:type_name -> grpcsse.config.v1.Secret
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	3,  // 0: grpcsse.config.v1.Config.upstreams:type_name -> grpcsse.config.v1.Upstream
+	6,  // 1: grpcsse.config.v1.Config.cors:type_name -> grpcsse.config.v1.Cors
+	7,  // 2: grpcsse.config.v1.Config.rules:type_name -> grpcsse.config.v1.Rule
+	8,  // 3: grpcsse.config.v1.Config.limits:type_name -> grpcsse.config.v1.Limits
+	9,  // 4: grpcsse.config.v1.Config.forward_metadata:type_name -> grpcsse.config.v1.ForwardMetadata
+	10, // 5: grpcsse.config.v1.Config.principal:type_name -> grpcsse.config.v1.Principal
+	13, // 6: grpcsse.config.v1.Config.open_window:type_name -> google.protobuf.Duration
+	13, // 7: grpcsse.config.v1.Config.heartbeat:type_name -> google.protobuf.Duration
+	13, // 8: grpcsse.config.v1.Config.max_connection_age:type_name -> google.protobuf.Duration
+	13, // 9: grpcsse.config.v1.Config.write_timeout:type_name -> google.protobuf.Duration
+	13, // 10: grpcsse.config.v1.Config.drain_window:type_name -> google.protobuf.Duration
+	11, // 11: grpcsse.config.v1.Config.log:type_name -> grpcsse.config.v1.Log
+	1,  // 12: grpcsse.config.v1.Config.tls:type_name -> grpcsse.config.v1.Tls
+	2,  // 13: grpcsse.config.v1.Config.compression:type_name -> grpcsse.config.v1.Compression
+	13, // 14: grpcsse.config.v1.Config.unary_timeout:type_name -> google.protobuf.Duration
+	4,  // 15: grpcsse.config.v1.Upstream.tls:type_name -> grpcsse.config.v1.UpstreamTls
+	12, // 16: grpcsse.config.v1.Upstream.metadata:type_name -> grpcsse.config.v1.Upstream.MetadataEntry
+	14, // 17: grpcsse.config.v1.Rule.http:type_name -> google.api.HttpRule
+	15, // 18: grpcsse.config.v1.Rule.stream:type_name -> grpcsse.v1.Stream
+	5,  // 19: grpcsse.config.v1.Upstream.MetadataEntry.value:type_name -> grpcsse.config.v1.Secret
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_grpcsse_config_v1_config_proto_init() }
@@ -972,12 +1202,12 @@ func file_grpcsse_config_v1_config_proto_init() {
 	if File_grpcsse_config_v1_config_proto != nil {
 		return
 	}
-	file_grpcsse_config_v1_config_proto_msgTypes[3].OneofWrappers = []any{
+	file_grpcsse_config_v1_config_proto_msgTypes[5].OneofWrappers = []any{
 		(*Secret_Value)(nil),
 		(*Secret_Env)(nil),
 		(*Secret_File)(nil),
 	}
-	file_grpcsse_config_v1_config_proto_msgTypes[8].OneofWrappers = []any{
+	file_grpcsse_config_v1_config_proto_msgTypes[10].OneofWrappers = []any{
 		(*Principal_Header)(nil),
 		(*Principal_Cookie)(nil),
 	}
@@ -987,7 +1217,7 @@ func file_grpcsse_config_v1_config_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_grpcsse_config_v1_config_proto_rawDesc), len(file_grpcsse_config_v1_config_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
