@@ -8,13 +8,14 @@ import (
 	"time"
 )
 
-// sentFloor is what the budget leaves every log of its sent part, so that a short cut can still be resumed.
+// sentFloor is what the budget leaves every log of its sent part, and a shared one of its whole, so that a short cut can
+// still be resumed.
 const sentFloor = 256 << 10
 
 // Budget bounds the memory of all logs together. When it is short, sealed logs that nobody reads go, oldest first; then
-// sent parts, down to 256 KiB each, or to an equal share of half the budget where that is less; then Full is true and
-// new streams are to be refused; then WaitRoom waits. Unsent parts are never taken. The methods that logs call work on a
-// nil Budget.
+// sent parts, down to 256 KiB each, or to an equal share of half the budget where that is less; then the older records of
+// shared logs, whoever has read them, down to the same; then Full is true and new streams are to be refused; then WaitRoom
+// waits. Unsent parts of other logs are never taken. The methods that logs call, and Hold, work on a nil Budget.
 //
 // The share keeps many logs going whose readers all keep up: with the 256 KiB alone they would use up the budget with
 // what was sent already, and nothing would be left to wait for.
@@ -39,10 +40,22 @@ type Budget struct {
 // NewBudget makes a budget of limit bytes.
 func NewBudget(limit int64) *Budget { return &Budget{limit: limit, logs: map[*Log]struct{}{}} }
 
-// Used is how many bytes all logs hold.
+// Used is how many bytes all logs hold, and what Hold counted.
 func (b *Budget) Used() int64 { return b.used.Load() }
 
-// floor is how much of a log's sent part is left to it.
+// Hold counts delta more bytes that are kept beside the logs, or fewer where delta is negative. It takes nothing from any
+// log, so it may be called with locks held; what is appended next makes the room.
+func (b *Budget) Hold(delta int) {
+	switch {
+	case b == nil:
+	case delta < 0:
+		b.shrank(-delta)
+	default:
+		b.used.Add(int64(delta))
+	}
+}
+
+// floor is how much of a log's sent part, or of a shared log, is left to it.
 func (b *Budget) floor() int { return int(min(sentFloor, b.limit/2/max(b.count.Load(), 1))) }
 
 // released is told that a whole log may now be taken that could not be before.
@@ -99,12 +112,8 @@ func (b *Budget) drop(l *Log, freed int) {
 
 // grew counts n more bytes, or fewer where n is negative.
 func (b *Budget) grew(n int) {
-	switch {
-	case b == nil:
-	case n < 0:
-		b.shrank(-n)
-	default:
-		b.used.Add(int64(n))
+	b.Hold(n)
+	if b != nil && n > 0 {
 		b.makeRoom()
 	}
 }
@@ -157,12 +166,8 @@ func (b *Budget) reclaim() {
 		}
 	}
 	b.count.Store(int64(len(b.logs)))
-	for l := range b.logs {
-		if b.used.Load() <= target {
-			break
-		}
-		b.shrank(l.trimSent(b.floor()))
-	}
+	b.trimLocked(target, func(l *Log) bool { return l.mode != Shared })
+	b.trimLocked(target, func(l *Log) bool { return l.mode == Shared })
 	if used := b.used.Load(); used >= b.limit {
 		b.barren.Store(used)
 		if b.used.Load() < b.limit {
@@ -173,6 +178,18 @@ func (b *Budget) reclaim() {
 	for _, l := range evicted {
 		if l.evicted != nil {
 			l.evicted()
+		}
+	}
+}
+
+// trimLocked takes what it may of the chosen logs until the target is met.
+func (b *Budget) trimLocked(target int64, chosen func(*Log) bool) {
+	for l := range b.logs {
+		if b.used.Load() <= target {
+			return
+		}
+		if chosen(l) {
+			b.shrank(l.trimTo(b.floor()))
 		}
 	}
 }

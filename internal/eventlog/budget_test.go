@@ -82,7 +82,7 @@ func TestBudgetTakesSentPartsThenStopsTheWriter(t *testing.T) {
 	if err := empty.WaitRoom(t.Context()); err != nil {
 		t.Fatalf("an empty log has to wait: %v", err)
 	}
-	newest := newLog(eventlog.Options{Budget: b, KeepNewest: true})
+	newest := newLog(eventlog.Options{Budget: b, Mode: eventlog.Newest})
 	add(newest, 1, "x")
 	if err := newest.WaitRoom(t.Context()); !errors.Is(err, eventlog.ErrBudget) {
 		t.Fatalf("WaitRoom of a log that never waits = %v", err)

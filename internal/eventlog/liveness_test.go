@@ -14,14 +14,14 @@ import (
 // could go.
 func TestManyLogsWhoseReadersKeepUpAreNotStopped(t *testing.T) {
 	const logs, records, limit = 64, 2000, 4 << 20
-	for name, keepNewest := range map[string]bool{"paced": false, "until done": true} {
+	for name, mode := range map[string]eventlog.Mode{"paced": eventlog.Paced, "until done": eventlog.Newest} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := eventlog.NewBudget(limit)
 				var open []*eventlog.Log
 				done := make(chan error, logs) // one slot each, so that a failing test leaves no goroutine behind
 				for range logs {
-					l := newLog(eventlog.Options{Budget: b, KeepNewest: keepNewest})
+					l := newLog(eventlog.Options{Budget: b, Mode: mode})
 					open = append(open, l)
 					go func() {
 						for range records {

@@ -9,15 +9,16 @@
 //	     ^first               ^written    ^last
 //	     └── sent part ──────┘└── unsent ┘
 //
-// The unsent part, which no reader has been written yet, is never trimmed: when it holds half of Limits.Bytes the
-// writer waits (WaitRoom), and the backend with it. The sent part is kept for readers that come back, within Limits.
+// What becomes of a record that nobody has read is a matter of Mode. In a log of one client's call the unsent part is
+// never trimmed: when it holds half of Limits.Bytes the writer waits (WaitRoom), and the backend with it; the sent part is
+// kept for a client that comes back, within Limits. In a shared log Limits bounds the whole, and a reader that falls out
+// of it is told how much it missed.
 package eventlog
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -46,44 +47,21 @@ func (e *TrimmedError) Error() string {
 	return fmt.Sprintf("eventlog: %d records are no longer kept; the oldest is at %d", e.Missed, e.Oldest+1)
 }
 
-// Limits bounds the part of a log that is kept for readers that come back. Whichever is reached first counts.
-type Limits struct {
-	Age    time.Duration
-	Events int
-	Bytes  int
-}
-
-// Options are what a log is made with.
-type Options struct {
-	Limits Limits
-	// KeepNewest never makes the writer wait: the newest records within Limits are kept, read or not.
-	KeepNewest bool
-	// First is the cursor before the first record, which gets First + 1.
-	First event.Position
-	// Mark names the log's generation.
-	Mark event.Mark
-	// Budget is shared with the other logs. Nil means no bound over all.
-	Budget *Budget
-	// Evicted is called, without locks held, when the budget took this log away. May be nil.
-	Evicted func()
-	// Now tells the time. Nil means time.Now.
-	Now func() time.Time
-}
-
 // Log is the record of one run. Its methods may be called from any goroutine, but Append, WaitRoom and Seal from one
 // writer only.
 type Log struct {
-	limits     Limits
-	keepNewest bool
-	start      event.Position
-	mark       event.Mark
-	budget     *Budget
-	evicted    func()
-	now        func() time.Time
+	limits  Limits
+	mode    Mode
+	mark    event.Mark
+	budget  *Budget
+	evicted func()
+	now     func() time.Time
 
 	// mu guards what follows. It is never held while the budget's locks are taken.
 	mu       sync.Mutex
 	segments []*segment     // oldest first
+	start    event.Position // before the first record there ever was
+	settled  bool           // start moves no more
 	first    event.Position // just before the oldest record kept
 	last     event.Position // the newest record
 	written  event.Position // the furthest that any reader was written
@@ -102,8 +80,8 @@ func New(o Options) *Log {
 		o.Now = time.Now
 	}
 	l := &Log{
-		limits: o.Limits, keepNewest: o.KeepNewest, start: o.First, mark: o.Mark, budget: o.Budget, evicted: o.Evicted,
-		now: o.Now, first: o.First, last: o.First, written: o.First,
+		limits: o.Limits, mode: o.Mode, mark: o.Mark, budget: o.Budget, evicted: o.Evicted, now: o.Now,
+		start: o.First, first: o.First, last: o.First, written: o.First,
 	}
 	l.budget.add(l)
 	return l
@@ -121,6 +99,9 @@ func (l *Log) Append(build func(dst []byte, id event.ID) []byte) {
 	l.wakeLocked()
 	l.mu.Unlock()
 	l.budget.grew(grown)
+	if l.mode == Shared && l.budget.short() { // although all that others need not keep was taken
+		l.budget.shrank(l.trimTo(l.budget.floor()))
+	}
 }
 
 // appendLocked adds one record and returns the bytes of memory it took.
@@ -199,64 +180,6 @@ func (l *Log) closeLocked() (freed int) {
 	return freed
 }
 
-// Read returns the finished records after pos, back to back: at least one where there is one, more while they lie
-// together and stay within limit bytes. The bytes must not be changed and stay good for ever. next is the position of
-// the last of them, or pos. It never waits. Errors: *TrimmedError, ErrAhead, ErrClosed, and io.EOF at the end of a
-// sealed log.
-func (l *Log) Read(pos event.Position, limit int) (records []byte, next event.Position, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case l.closed:
-		return nil, pos, ErrClosed
-	case pos < l.first:
-		return nil, pos, &TrimmedError{Oldest: l.first, Missed: uint64(l.first - pos)}
-	case pos > l.last:
-		return nil, pos, ErrAhead
-	case pos == l.last && !l.sealed.IsZero():
-		return nil, pos, io.EOF
-	case pos == l.last:
-		return nil, pos, nil
-	}
-	records, next = l.segmentOf(pos+1).read(pos+1, limit)
-	return records, next, nil
-}
-
-// segmentOf finds the segment that holds p by bisection.
-func (l *Log) segmentOf(p event.Position) *segment {
-	lo, hi := 0, len(l.segments)
-	for hi-lo > 1 {
-		if mid := (lo + hi) / 2; l.segments[mid].base <= p {
-			lo = mid
-		} else {
-			hi = mid
-		}
-	}
-	return l.segments[lo]
-}
-
-var alreadyChanged = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
-
-// Changed returns a channel that is closed as soon as Read(pos) may answer otherwise than "nothing yet", and by Wake.
-func (l *Log) Changed(pos event.Position) <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed || pos != l.last || !l.sealed.IsZero() {
-		return alreadyChanged
-	}
-	if l.changed == nil {
-		l.changed = make(chan struct{})
-	}
-	return l.changed
-}
-
-// Wake makes every channel that Changed returned be closed, although nothing was appended: readers look again.
-func (l *Log) Wake() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.wakeLocked()
-}
-
 func (l *Log) wakeLocked() {
 	if l.changed != nil {
 		close(l.changed)
@@ -272,6 +195,7 @@ func (l *Log) wakeWriterLocked() {
 }
 
 // Written says that everything up to pos has been written to a reader. Of several readers the furthest sets the pace.
+// What a shared log keeps does not depend on it.
 func (l *Log) Written(pos event.Position) {
 	l.mu.Lock()
 	if l.closed || pos <= l.written || pos > l.last {
@@ -283,9 +207,8 @@ func (l *Log) Written(pos event.Position) {
 	l.sent += n
 	l.unsent -= n
 	freed := l.trimLocked()
-	if l.budget.tight() {
-		floor := l.budget.floor()
-		freed += l.dropWhile(func(*segment) bool { return l.first < l.written && l.sent > floor })
+	if l.mode != Shared && l.budget.tight() {
+		freed += l.trimToLocked(l.budget.floor())
 	}
 	l.wakeWriterLocked()
 	l.mu.Unlock()
@@ -304,9 +227,10 @@ func (l *Log) bytesBetween(from, to event.Position) int {
 	return n
 }
 
-// WaitRoom waits until the log has room for more: while its unsent part holds half of Limits.Bytes, or the budget is
-// used up and the log has an unsent part at all. Where everything was sent, the next record takes the place of others. A
-// log that keeps the newest never waits and answers ErrBudget instead. Other errors: the context's, ErrClosed.
+// WaitRoom waits until the log has room for more: while the budget is used up and the log has an unsent part at all, and
+// in a paced log while that part holds half of Limits.Bytes. Where everything was sent, the next record takes the place
+// of others; so of a shared log that has readers the fastest sets the pace as long as the budget is short. A log that
+// keeps the newest never waits and answers ErrBudget instead. Other errors: the context's, ErrClosed.
 func (l *Log) WaitRoom(ctx context.Context) error {
 	for {
 		l.mu.Lock()
@@ -314,11 +238,11 @@ func (l *Log) WaitRoom(ctx context.Context) error {
 			l.mu.Unlock()
 			return ErrClosed
 		}
-		if l.unsent == 0 {
+		own := l.mode == Paced && l.unsent >= l.limits.Bytes/2
+		if l.unsent == 0 || !own && !l.budget.short() {
 			l.mu.Unlock()
 			return ctx.Err()
 		}
-		own := !l.keepNewest && l.unsent >= l.limits.Bytes/2
 		if l.room == nil {
 			l.room = make(chan struct{})
 		}
@@ -330,7 +254,7 @@ func (l *Log) WaitRoom(ctx context.Context) error {
 			if freed == nil {
 				return ctx.Err()
 			}
-			if l.keepNewest {
+			if l.mode == Newest {
 				return ErrBudget
 			}
 		}
@@ -359,7 +283,31 @@ func (l *Log) Holds(pos event.Position) bool {
 }
 
 // Start is the cursor before the log's first record, whether that is still kept or not.
-func (l *Log) Start() event.Position { return l.start }
+func (l *Log) Start() event.Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.start
+}
+
+// Raise moves the start of a log that has no record yet up to first, so that its ids lie above one that a client has
+// presented. It does nothing where that is not up, after Settle, and after the first record.
+func (l *Log) Raise(first event.Position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.settled || l.last > l.start || first <= l.start {
+		return
+	}
+	l.start, l.first, l.last, l.written = first, first, first, first
+}
+
+// Settle returns Start and keeps it: from here on Raise does nothing. Who gives a client the start as a cursor, or reads
+// from it, takes it from here.
+func (l *Log) Settle() event.Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.settled = true
+	return l.start
+}
 
 // Mark names the log's generation.
 func (l *Log) Mark() event.Mark { return l.mark }

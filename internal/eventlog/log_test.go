@@ -115,7 +115,7 @@ func TestOneRecordIsAlwaysKept(t *testing.T) {
 }
 
 func TestKeepNewestNeverWaits(t *testing.T) {
-	l := newLog(eventlog.Options{KeepNewest: true, Limits: eventlog.Limits{Age: time.Hour, Events: 10, Bytes: 1 << 20}})
+	l := newLog(eventlog.Options{Mode: eventlog.Newest, Limits: eventlog.Limits{Age: time.Hour, Events: 10, Bytes: 1 << 20}})
 	add(l, 100, "x")
 	if first, last := l.Bounds(); first != 190 || last != 200 {
 		t.Fatalf("bounds %d, %d", first, last)

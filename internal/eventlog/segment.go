@@ -84,3 +84,9 @@ func (s *segment) read(p event.Position, limit int) ([]byte, event.Position) {
 	}
 	return s.buf[from:end:end], s.base + event.Position(i) - 1
 }
+
+// record returns the record at p.
+func (s *segment) record(p event.Position) []byte {
+	from, end := s.offset(p), s.offset(p+1)
+	return s.buf[from:end:end]
+}

@@ -8,17 +8,17 @@ func (l *Log) trimLocked() (freed int) {
 	return l.dropWhile(func(s *segment) bool {
 		kept := l.sent
 		events := int(l.written - l.first)
-		if l.keepNewest {
+		if l.mode != Paced {
 			kept, events = l.sent+l.unsent, int(l.last-l.first)
 		}
 		return events > l.limits.Events || kept > l.limits.Bytes || s.times[l.first+1-s.base] < tooOld
 	})
 }
 
-// dropWhile drops the oldest record as long as it may go and drop says so. It may go when it was sent (or the log keeps
-// the newest) and another one follows it: a log always holds at least one record.
+// dropWhile drops the oldest record as long as it may go and drop says so. It may go when it was sent (or the log is
+// not paced) and another one follows it: a log always holds at least one record.
 func (l *Log) dropWhile(drop func(*segment) bool) (freed int) {
-	for l.first+1 < l.last && (l.first < l.written || l.keepNewest) {
+	for l.first+1 < l.last && (l.first < l.written || l.mode != Paced) {
 		s := l.segments[0]
 		if !drop(s) {
 			break
@@ -54,12 +54,20 @@ func (l *Log) Expire() (sealed time.Time) {
 	return sealed
 }
 
-// trimSent drops the sent part down to keep bytes, for the budget. It returns the memory freed.
-func (l *Log) trimSent(keep int) (freed int) {
+// trimTo drops, for the budget, what it may take of the log's records down to keep bytes of them: of a shared log any, of
+// another those that were sent. It returns the memory freed.
+func (l *Log) trimTo(keep int) (freed int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return 0
+	}
+	return l.trimToLocked(keep)
+}
+
+func (l *Log) trimToLocked(keep int) (freed int) {
+	if l.mode == Shared {
+		return l.dropWhile(func(*segment) bool { return l.sent+l.unsent > keep })
 	}
 	return l.dropWhile(func(*segment) bool { return l.first < l.written && l.sent > keep })
 }

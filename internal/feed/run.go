@@ -63,14 +63,18 @@ type outage struct {
 func (f *Feed) newRunLocked(d *demand) *run {
 	r := &run{feed: f, request: d.Request, check: d.check, opened: make(chan struct{})}
 	s := d.Method.Stream
+	mode := eventlog.Paced
+	if s.UntilDone {
+		mode = eventlog.Newest
+	}
 	r.log = eventlog.New(eventlog.Options{
-		Limits:     eventlog.Limits{Age: s.Retention.Age, Events: s.Retention.Events, Bytes: s.Retention.Bytes},
-		KeepNewest: s.UntilDone,
-		First:      firstPosition(f.now(), d.cursor.Position),
-		Mark:       event.NewMark(),
-		Budget:     f.budget,
-		Evicted:    func() { f.discard(r) },
-		Now:        f.now,
+		Limits:  eventlog.Limits{Age: s.Retention.Age, Events: s.Retention.Events, Bytes: s.Retention.Bytes},
+		Mode:    mode,
+		First:   firstPosition(f.now(), d.cursor.Position),
+		Mark:    event.NewMark(),
+		Budget:  f.budget,
+		Evicted: func() { f.discard(r) },
+		Now:     f.now,
 	})
 	r.ctx, r.cancel = context.WithCancelCause(f.ctx)
 	f.runs[r.log.Mark()] = r

@@ -16,7 +16,7 @@ var budgetCases = []testCase{
 			b := eventlog.NewBudget(1 << 30)
 			var logs []Log
 			for i := range 20 {
-				l := open.make(eventlog.Options{Budget: b, KeepNewest: i%2 == 0, Limits: eventlog.Limits{Age: time.Hour, Events: 30, Bytes: 200_000}})
+				l := open.make(eventlog.Options{Budget: b, Mode: eventlog.Mode(i % 3), Limits: eventlog.Limits{Age: time.Hour, Events: 30, Bytes: 200_000}})
 				for _, size := range []int{0, 1, 5000, 100_000, 3, 70_000} {
 					addMany(l, 20, size)
 					_, last := l.Bounds()

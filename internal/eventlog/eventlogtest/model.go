@@ -76,8 +76,8 @@ func (w *world) newModel(t *rapid.T) *model {
 			Events: rapid.SampledFrom([]int{0, 1, 10, 10_000}).Draw(t, "events"),
 			Bytes:  rapid.SampledFrom([]int{0, 1, 1000, 100_000, 8 << 20}).Draw(t, "bytes"),
 		},
-		KeepNewest: rapid.IntRange(0, 3).Draw(t, "keep newest") == 0,
-		First:      start, Mark: event.NewMark(), Budget: w.budget, Now: w.clock.read,
+		Mode:  rapid.SampledFrom([]eventlog.Mode{eventlog.Paced, eventlog.Paced, eventlog.Newest}).Draw(t, "mode"),
+		First: start, Mark: event.NewMark(), Budget: w.budget, Now: w.clock.read,
 		Evicted: func() {
 			m.evicted = true
 			m.log.Close() // no lock may be held
@@ -207,9 +207,9 @@ func (m *model) expire(t *rapid.T) {
 
 // trim is what retention asks for.
 func (m *model) trim(now time.Time) {
-	for m.first+1 < len(m.records) && (m.first < m.written || m.o.KeepNewest) {
+	for m.first+1 < len(m.records) && (m.first < m.written || m.o.Mode == eventlog.Newest) {
 		upto := m.written
-		if m.o.KeepNewest {
+		if m.o.Mode == eventlog.Newest {
 			upto = len(m.records)
 		}
 		if upto-m.first <= m.o.Limits.Events && m.bytes(m.first, upto) <= m.o.Limits.Bytes &&
@@ -270,9 +270,9 @@ func (m *model) wait(t *rapid.T, w *world) {
 	case m.closed:
 		want = eventlog.ErrClosed
 	case unsent == 0:
-	case !m.o.KeepNewest && unsent >= m.o.Limits.Bytes/2:
+	case m.o.Mode == eventlog.Paced && unsent >= m.o.Limits.Bytes/2:
 		want = context.Canceled
-	case short && m.o.KeepNewest:
+	case short && m.o.Mode == eventlog.Newest:
 		want = eventlog.ErrBudget
 	case short:
 		want = context.Canceled

@@ -118,7 +118,7 @@ var trimCases = []testCase{
 		"a log that keeps the newest drops what nobody read",
 		"that is what it is for: its call goes on although nobody reads",
 		func(t *testing.T, open Open) {
-			l := open.make(eventlog.Options{KeepNewest: true, Limits: eventlog.Limits{Age: time.Hour, Events: 10, Bytes: 1 << 20}})
+			l := open.make(eventlog.Options{Mode: eventlog.Newest, Limits: eventlog.Limits{Age: time.Hour, Events: 10, Bytes: 1 << 20}})
 			for i := range 100 {
 				addMany(l, 1, 10)
 				bounds(t, l, start+event.Position(max(0, i-9)), start+event.Position(i+1))

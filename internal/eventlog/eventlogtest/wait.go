@@ -45,7 +45,7 @@ var waitCases = []testCase{
 		"a log that keeps the newest never waits",
 		"its call would stop when its readers leave",
 		func(t *testing.T, open Open) {
-			l := open.make(eventlog.Options{KeepNewest: true, Limits: eventlog.Limits{Age: time.Hour, Events: 10, Bytes: 100}})
+			l := open.make(eventlog.Options{Mode: eventlog.Newest, Limits: eventlog.Limits{Age: time.Hour, Events: 10, Bytes: 100}})
 			addMany(l, 50, 10)
 			if err := waits(t, l, nil); err != nil {
 				t.Fatal(err)

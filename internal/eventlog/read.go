@@ -1,0 +1,75 @@
+package eventlog
+
+import (
+	"io"
+
+	"github.com/grpc-sse/grpc-sse/internal/event"
+)
+
+// Read returns the finished records after pos, back to back: at least one where there is one, more while they lie
+// together and stay within limit bytes. The bytes must not be changed and stay good for ever. next is the position of
+// the last of them, or pos. It never waits. Errors: *TrimmedError, ErrAhead, ErrClosed, and io.EOF at the end of a
+// sealed log.
+func (l *Log) Read(pos event.Position, limit int) (records []byte, next event.Position, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		return nil, pos, ErrClosed
+	case pos < l.first:
+		return nil, pos, &TrimmedError{Oldest: l.first, Missed: uint64(l.first - pos)}
+	case pos > l.last:
+		return nil, pos, ErrAhead
+	case pos == l.last && !l.sealed.IsZero():
+		return nil, pos, io.EOF
+	case pos == l.last:
+		return nil, pos, nil
+	}
+	records, next = l.segmentOf(pos+1).read(pos+1, limit)
+	return records, next, nil
+}
+
+// Record returns the finished record at pos, if it is kept. The bytes must not be changed and stay good for ever.
+func (l *Log) Record(pos event.Position) (record []byte, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || pos <= l.first || pos > l.last {
+		return nil, false
+	}
+	return l.segmentOf(pos).record(pos), true
+}
+
+// segmentOf finds the segment that holds p by bisection.
+func (l *Log) segmentOf(p event.Position) *segment {
+	lo, hi := 0, len(l.segments)
+	for hi-lo > 1 {
+		if mid := (lo + hi) / 2; l.segments[mid].base <= p {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	return l.segments[lo]
+}
+
+var alreadyChanged = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// Changed returns a channel that is closed as soon as Read(pos) may answer otherwise than "nothing yet", and by Wake.
+func (l *Log) Changed(pos event.Position) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || pos != l.last || !l.sealed.IsZero() {
+		return alreadyChanged
+	}
+	if l.changed == nil {
+		l.changed = make(chan struct{})
+	}
+	return l.changed
+}
+
+// Wake makes every channel that Changed returned be closed, although nothing was appended: readers look again.
+func (l *Log) Wake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wakeLocked()
+}
