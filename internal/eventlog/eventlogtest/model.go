@@ -43,9 +43,11 @@ type world struct {
 type model struct {
 	log     Log
 	o       eventlog.Options
-	records []record // all that were appended; the record at start + 1 + i is records[i]
+	records []record // all that were appended; the record at m.start + 1 + i is records[i]
 	first   int      // how many are no longer kept
 	written int      // how many were written to a reader, or dropped
+	start   event.Position
+	settled bool
 	readers int
 	sealed  time.Time
 	closed  bool
@@ -69,14 +71,14 @@ func newWorld(t *rapid.T, open Open) *world {
 }
 
 func (w *world) newModel(t *rapid.T) *model {
-	m := &model{}
+	m := &model{start: start}
 	m.o = eventlog.Options{
 		Limits: eventlog.Limits{
 			Age:    rapid.SampledFrom([]time.Duration{0, 10 * time.Second, time.Hour}).Draw(t, "age"),
 			Events: rapid.SampledFrom([]int{0, 1, 10, 10_000}).Draw(t, "events"),
 			Bytes:  rapid.SampledFrom([]int{0, 1, 1000, 100_000, 8 << 20}).Draw(t, "bytes"),
 		},
-		Mode:  rapid.SampledFrom([]eventlog.Mode{eventlog.Paced, eventlog.Paced, eventlog.Newest}).Draw(t, "mode"),
+		Mode:  rapid.SampledFrom([]eventlog.Mode{eventlog.Paced, eventlog.Newest, eventlog.Shared}).Draw(t, "mode"),
 		First: start, Mark: event.NewMark(), Budget: w.budget, Now: w.clock.read,
 		Evicted: func() {
 			m.evicted = true
@@ -100,13 +102,16 @@ func (w *world) play(t *rapid.T) {
 		"written": func(t *rapid.T) { m := w.any(t); m.write(m.drawPosition(t)) },
 		"written all": func(t *rapid.T) {
 			m := w.any(t)
-			m.write(start + event.Position(len(m.records)))
+			m.write(m.start + event.Position(len(m.records)))
 		},
 		"later": func(t *rapid.T) {
 			w.clock.now = w.clock.now.Add(time.Duration(rapid.IntRange(0, 8).Draw(t, "seconds")) * time.Second)
 		},
 		"expire":    func(t *rapid.T) { w.any(t).expire(t) },
 		"wait":      func(t *rapid.T) { w.any(t).wait(t, w) },
+		"raise":     func(t *rapid.T) { w.any(t).raise(t) },
+		"settle":    func(t *rapid.T) { w.any(t).settle(t) },
+		"record":    func(t *rapid.T) { w.any(t).record(t) },
 		"attach":    func(t *rapid.T) { m := w.any(t); m.readers++; m.log.Attach() },
 		"detach":    func(t *rapid.T) { w.any(t).detach() },
 		"seal":      func(t *rapid.T) { w.end(t, (*model).seal) },
@@ -192,7 +197,7 @@ func (m *model) append(w *world, size int) {
 
 func (m *model) write(pos event.Position) {
 	m.log.Written(pos)
-	if n := int(pos) - int(start); n > m.written && n <= len(m.records) && !m.closed {
+	if n := int(pos) - int(m.start); n > m.written && n <= len(m.records) && !m.closed {
 		m.written = n
 		m.trim(m.o.Now())
 	}
@@ -207,9 +212,9 @@ func (m *model) expire(t *rapid.T) {
 
 // trim is what retention asks for.
 func (m *model) trim(now time.Time) {
-	for m.first+1 < len(m.records) && (m.first < m.written || m.o.Mode == eventlog.Newest) {
+	for m.first+1 < len(m.records) && (m.first < m.written || m.o.Mode != eventlog.Paced) {
 		upto := m.written
-		if m.o.Mode == eventlog.Newest {
+		if m.o.Mode != eventlog.Paced {
 			upto = len(m.records)
 		}
 		if upto-m.first <= m.o.Limits.Events && m.bytes(m.first, upto) <= m.o.Limits.Bytes &&
@@ -240,23 +245,32 @@ func (m *model) look(t *rapid.T, w *world) {
 		return
 	}
 	first, last := m.log.Bounds()
-	if int(last-start) != len(m.records) {
-		t.Fatalf("the log ends at %d, the model at %d", last-start, len(m.records))
+	if int(last-m.start) != len(m.records) {
+		t.Fatalf("the log ends at %d, the model at %d", last-m.start, len(m.records))
 	}
-	got := int(first - start)
+	got := int(first - m.start)
 	switch {
 	case got == m.first:
 		return
 	case w.budget == nil || got < m.first:
 		t.Fatalf("the log begins after %d records, the model after %d", got, m.first)
-	case got > m.written || got >= len(m.records):
-		t.Fatalf("the budget took %d of %d records, but only %d were written", got, len(m.records), m.written)
+	case got > m.takeable() || got >= len(m.records):
+		t.Fatalf("the budget took %d of %d records, but only %d may be taken", got, len(m.records), m.takeable())
 	}
 	floor := int(min(sentFloor, w.limit/2/mostLogs))
-	if left := m.bytes(got-1, m.written); left <= floor {
-		t.Fatalf("the budget took a record although only %d bytes of the sent part were left", left)
+	if left := m.bytes(got-1, m.takeable()); left <= floor {
+		t.Fatalf("the budget took a record although only %d bytes were left", left)
 	}
 	m.first = got
+	m.written = max(m.written, m.first)
+}
+
+// takeable is how many records the budget may take, but for what it leaves.
+func (m *model) takeable() int {
+	if m.o.Mode == eventlog.Shared {
+		return len(m.records)
+	}
+	return m.written
 }
 
 // wait asks whether the writer would have to wait.
@@ -282,8 +296,38 @@ func (m *model) wait(t *rapid.T, w *world) {
 	}
 }
 
+func (m *model) raise(t *rapid.T) {
+	to := m.drawPosition(t)
+	m.log.Raise(to)
+	if to > m.start && len(m.records) == 0 && !m.settled {
+		m.start = to
+	}
+	if got := m.log.Start(); got != m.start {
+		t.Fatalf("the start is %d after Raise(%d), want %d", got, to, m.start)
+	}
+}
+
+func (m *model) settle(t *rapid.T) {
+	m.settled = true
+	if got := m.log.Settle(); got != m.start {
+		t.Fatalf("Settle = %d, want %d", got, m.start)
+	}
+}
+
+func (m *model) record(t *rapid.T) {
+	pos := m.drawPosition(t)
+	n := int(pos) - int(m.start) - 1
+	got, ok := m.log.Record(pos)
+	if want := !m.closed && n >= m.first && n < len(m.records); ok != want {
+		t.Fatalf("Record(%d) = %t, the model has (%d, %d], closed %t", n, ok, m.first, len(m.records), m.closed)
+	}
+	if ok && !slices.Equal(got, m.content(n, n+1)) {
+		t.Fatalf("Record(%d) gave %d other bytes", n, len(got))
+	}
+}
+
 func (m *model) drawPosition(t *rapid.T) event.Position {
-	return start - 1 + event.Position(rapid.IntRange(0, len(m.records)+3).Draw(t, "position"))
+	return m.start - 1 + event.Position(rapid.IntRange(0, len(m.records)+3).Draw(t, "position"))
 }
 
 func (m *model) read(t *rapid.T) {
@@ -293,7 +337,7 @@ func (m *model) read(t *rapid.T) {
 // readAll reads everything that is kept.
 func (m *model) readAll(t *rapid.T) {
 	limit := rapid.SampledFrom([]int{1, 16 << 10, 1 << 30}).Draw(t, "limit")
-	for pos := start + event.Position(m.first); !m.closed; {
+	for pos := m.start + event.Position(m.first); !m.closed; {
 		next := m.readAt(t, pos, limit)
 		if next == pos {
 			return
@@ -304,14 +348,13 @@ func (m *model) readAll(t *rapid.T) {
 
 func (m *model) readAt(t *rapid.T, pos event.Position, limit int) event.Position {
 	got, next, err := m.log.Read(pos, limit)
-	n := int(pos) - int(start) // how many records the reader has
-	trimmed, isTrimmed := errors.AsType[*eventlog.TrimmedError](err)
+	n := int(pos) - int(m.start) // how many records the reader has
 	var ok bool
 	switch {
 	case m.closed:
 		ok = errors.Is(err, eventlog.ErrClosed)
 	case n < m.first:
-		ok = isTrimmed && *trimmed == eventlog.TrimmedError{Oldest: start + event.Position(m.first), Missed: uint64(m.first - n)}
+		ok = isTrimmed(err, m.start+event.Position(m.first), uint64(m.first-n))
 	case n > len(m.records):
 		ok = errors.Is(err, eventlog.ErrAhead)
 	case n == len(m.records) && !m.sealed.IsZero():
@@ -319,15 +362,15 @@ func (m *model) readAt(t *rapid.T, pos event.Position, limit int) event.Position
 	case n == len(m.records):
 		ok = err == nil && len(got) == 0 && next == pos
 	default:
-		ok = err == nil && next > pos && int(next-start) <= len(m.records) && (len(got) <= limit || next == pos+1) &&
-			slices.Equal(got, m.content(n, int(next-start)))
-		if ok && isClosed(m.log.Changed(start+event.Position(len(m.records)))) != !m.sealed.IsZero() {
+		ok = err == nil && next > pos && int(next-m.start) <= len(m.records) && (len(got) <= limit || next == pos+1) &&
+			slices.Equal(got, m.content(n, int(next-m.start)))
+		if ok && isClosed(m.log.Changed(m.start+event.Position(len(m.records)))) != !m.sealed.IsZero() {
 			t.Fatalf("Changed at the end is closed: %t; sealed at %v", m.sealed.IsZero(), m.sealed)
 		}
 	}
 	if !ok || (err != nil && (next != pos || len(got) > 0)) {
 		t.Fatalf("Read(%d, %d) = %d bytes, %d, %v; the model has (%d, %d], closed %t, sealed %v",
-			n, limit, len(got), int(next)-int(start), err, m.first, len(m.records), m.closed, m.sealed)
+			n, limit, len(got), int(next)-int(m.start), err, m.first, len(m.records), m.closed, m.sealed)
 	}
 	return next
 }

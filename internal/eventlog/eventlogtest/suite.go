@@ -24,7 +24,11 @@ type Log interface {
 	Close()
 	Expire() (sealed time.Time)
 
+	Raise(first event.Position)
+	Settle() event.Position
+
 	Read(pos event.Position, limit int) (records []byte, next event.Position, err error)
+	Record(pos event.Position) (record []byte, ok bool)
 	Changed(pos event.Position) <-chan struct{}
 	Wake()
 	Written(pos event.Position)
@@ -43,7 +47,7 @@ type Open func(eventlog.Options) Log
 // Run runs every case on logs that open makes. Most run inside a bubble of testing/synctest, where a writer that waits
 // shows as one: a log must make its channels where it is used.
 func Run(t *testing.T, open Open) {
-	for _, group := range [][]testCase{readCases, trimCases, waitCases, endCases, budgetCases} {
+	for _, group := range [][]testCase{readCases, startCases, trimCases, sharedCases, waitCases, endCases, budgetCases, sharedBudgetCases} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
 				t.Logf("why: %s", c.why)
