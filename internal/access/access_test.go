@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -210,72 +208,4 @@ func TestPrincipalProperty(t *testing.T) {
 			t.Errorf("%q and %q: same principal %v, want %v", a, b, pa == pb, same)
 		}
 	})
-}
-
-func TestConnLimiter(t *testing.T) {
-	l := access.NewConnLimiter(2)
-	first, ok1 := l.Acquire(false)
-	_, ok2 := l.Acquire(false)
-	if _, ok := l.Acquire(false); !ok1 || !ok2 || ok || l.Open() != 2 {
-		t.Errorf("%v, %v, %v, %d open; want true, true, false, 2", ok1, ok2, ok, l.Open())
-	}
-	first()
-	first()
-	if _, ok := l.Acquire(false); !ok || l.Open() != 2 {
-		t.Errorf("after a release: %v, %d open", ok, l.Open())
-	}
-	if _, ok := l.Acquire(false); ok {
-		t.Error("a place that was given back twice counts twice")
-	}
-	unlimited := access.NewConnLimiter(0)
-	for range 1000 {
-		if _, ok := unlimited.Acquire(false); !ok {
-			t.Fatal("a limit of 0 limits")
-		}
-	}
-}
-
-func TestConnLimiterConcurrently(t *testing.T) {
-	const limit = 5
-	l := access.NewConnLimiter(limit)
-	var held, most, served atomic.Int64
-	var wg sync.WaitGroup
-	for range 50 {
-		wg.Go(func() {
-			for range 200 {
-				release, ok := l.Acquire(false)
-				if !ok {
-					continue
-				}
-				served.Add(1)
-				n := held.Add(1)
-				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
-				}
-				held.Add(-1)
-				release()
-			}
-		})
-	}
-	wg.Wait()
-	if most.Load() > limit || served.Load() == 0 || l.Open() != 0 {
-		t.Errorf("at most %d at once, %d served, %d left", most.Load(), served.Load(), l.Open())
-	}
-}
-
-func TestConnLimiterKeepsPlacesForWhoComesBack(t *testing.T) {
-	l := access.NewConnLimiter(20)
-	for i := range 19 {
-		if _, ok := l.Acquire(false); !ok {
-			t.Fatalf("new connection %d was refused", i)
-		}
-	}
-	if _, ok := l.Acquire(false); ok {
-		t.Error("a new connection took the last place")
-	}
-	if _, ok := l.Acquire(true); !ok {
-		t.Error("a client that comes back did not get the last place")
-	}
-	if _, ok := l.Acquire(true); ok {
-		t.Error("more connections than the limit")
-	}
 }

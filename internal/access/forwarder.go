@@ -43,6 +43,9 @@ func NewForwarder(headers []string) (*Forwarder, error) {
 	return f, nil
 }
 
+// Headers are the names of the headers that are forwarded, in lower case, each once.
+func (f *Forwarder) Headers() []string { return slices.Clone(f.lower) }
+
 // connectionHeaders belong to one connection or are set by gRPC itself.
 var connectionHeaders = []string{
 	"connection", "content-length", "content-type", "host", "keep-alive", "proxy-connection", "te", "trailer",

@@ -22,7 +22,7 @@ var methods = []string{
 
 // requestHeaders are those that pages of listed origins may always set, besides what browsers let through anyway.
 var requestHeaders = []string{
-	"Authorization", "Cache-Control", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Requested-With",
+	"Authorization", "Cache-Control", "Content-Type", "Grpc-Timeout", "Idempotency-Key", "Last-Event-ID", "X-Requested-With",
 }
 
 // Origins are the pages of other origins that may use the bridge. It is immutable.
@@ -31,24 +31,34 @@ type Origins struct {
 	cors   *cors.Cors
 }
 
-// NewOrigins allows pages of these origins, each exactly as browsers send it; with credentials they may send cookies and
-// HTTP authentication. headers are request headers that they may set besides the ones that the bridge itself reads (the
-// forwarded ones, for instance).
-func NewOrigins(origins []string, credentials bool, headers ...string) (*Origins, error) {
-	for _, o := range origins {
+// OriginOptions say which pages of other origins may use the bridge, and how.
+type OriginOptions struct {
+	// Origins are theirs, each exactly as browsers send it. None allows no other pages.
+	Origins []string
+	// Credentials is whether they may send cookies and HTTP authentication.
+	Credentials bool
+	// Forwarded are request headers that they may set besides those that the bridge itself reads.
+	Forwarded []string
+	// Exposed are response headers that they may read besides Retry-After.
+	Exposed []string
+}
+
+// NewOrigins makes Origins; an error names what is no origin.
+func NewOrigins(options OriginOptions) (*Origins, error) {
+	for _, o := range options.Origins {
 		u, err := url.Parse(o)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Scheme+"://"+u.Host != o {
 			return nil, fmt.Errorf("cors.origins: %q is no origin: write it as browsers send it, like https://app.example.com", o)
 		}
 	}
-	result := &Origins{listed: slices.Clone(origins)}
+	result := &Origins{listed: slices.Clone(options.Origins)}
 	result.cors = cors.New(cors.Options{
 		// Not AllowedOrigins: an empty list would mean all, and a * in a name a pattern.
 		AllowOriginFunc:  result.isListed,
 		AllowedMethods:   methods,
-		AllowedHeaders:   append(slices.Clone(requestHeaders), headers...),
-		ExposedHeaders:   []string{"Retry-After"},
-		AllowCredentials: credentials,
+		AllowedHeaders:   slices.Concat(requestHeaders, options.Forwarded),
+		ExposedHeaders:   slices.Concat([]string{"Retry-After"}, options.Exposed),
+		AllowCredentials: options.Credentials,
 		MaxAge:           preflightAge,
 	})
 	return result, nil

@@ -14,7 +14,10 @@ const listed = "https://app.example.com"
 
 func newOrigins(t *testing.T, credentials bool) http.Handler {
 	t.Helper()
-	o, err := access.NewOrigins([]string{listed, "http://localhost:3000"}, credentials, "x-request-id")
+	o, err := access.NewOrigins(access.OriginOptions{
+		Origins: []string{listed, "http://localhost:3000"}, Credentials: credentials,
+		Forwarded: []string{"x-request-id"}, Exposed: []string{"x-total"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +83,7 @@ func TestOriginsHeaders(t *testing.T) {
 		h := newOrigins(t, credentials)
 		w := ask(h, "GET", "Origin", listed)
 		want := map[string]string{
-			"Access-Control-Allow-Origin": listed, "Access-Control-Expose-Headers": "Retry-After",
+			"Access-Control-Allow-Origin": listed, "Access-Control-Expose-Headers": "Retry-After, X-Total",
 			"Access-Control-Allow-Credentials": map[bool]string{true: "true"}[credentials],
 		}
 		for name, value := range want {
@@ -112,6 +115,7 @@ func TestPreflight(t *testing.T) {
 	}{
 		{"what the contract promises", listed, "POST", "authorization,content-type,idempotency-key,last-event-id", true},
 		{"a forwarded header", listed, "GET", "x-request-id", true},
+		{"a deadline", listed, "POST", "grpc-timeout", true},
 		{"every verb of an HTTP rule", listed, "DELETE", "", true},
 		{"a header that nobody reads", listed, "GET", "x-user", false},
 		{"another origin", "https://evil.example", "GET", "content-type", false},
@@ -130,7 +134,7 @@ func TestPreflight(t *testing.T) {
 
 // Without a list nobody else is allowed (rs/cors by itself would allow all).
 func TestNoOrigins(t *testing.T) {
-	o, err := access.NewOrigins(nil, false)
+	o, err := access.NewOrigins(access.OriginOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +155,7 @@ func TestNewOriginsRefuses(t *testing.T) {
 		"", "*", "null", "app.example.com", "https://", "https://:443", "https://app.example.com/", "https://app.example.com/x",
 		"https://user@app.example.com", "https://app.example.com?", "ftp://app.example.com", "HTTPS://app.example.com", "https://a b",
 	} {
-		if _, err := access.NewOrigins([]string{origin}, false); err == nil {
+		if _, err := access.NewOrigins(access.OriginOptions{Origins: []string{origin}}); err == nil {
 			t.Errorf("%q was accepted", origin)
 		}
 	}

@@ -109,7 +109,9 @@ func (b *Bridge) wire() error {
 	if err != nil {
 		return err
 	}
-	origins, err := access.NewOrigins(s.Origins, s.Credentials, s.ForwardMetadata...)
+	origins, err := access.NewOrigins(access.OriginOptions{
+		Origins: s.Origins, Credentials: s.Credentials, Forwarded: forwarder.Headers(), Exposed: s.ResponseMetadata,
+	})
 	if err != nil {
 		return err
 	}
@@ -119,7 +121,9 @@ func (b *Bridge) wire() error {
 	}
 	b.edge = edge.New(edge.Options{
 		Feed: b.feed, Upstreams: b.upstreams, Forwarder: forwarder, Principals: principals,
-		Connections: access.NewConnLimiter(s.Connections),
+		Connections: access.NewConnections(access.Limits{
+			Total: s.Connections, PerIP: s.ConnectionsPerIP, PerPrincipal: s.ConnectionsPerPrincipal,
+		}),
 		Delivery: delivery.Options{
 			Heartbeat: s.Heartbeat, WriteTimeout: s.WriteTimeout, MaxAge: s.MaxConnectionAge,
 		},
@@ -231,9 +235,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 func (b *Bridge) drain() {
 	b.draining.Store(true)
 	b.logger.Info("draining", "window", b.settings.DrainWindow, "streams", b.feed.Stats().Active)
-	window, cancel := context.WithTimeout(context.Background(), b.settings.DrainWindow)
-	defer cancel()
-	b.feed.Drain(window, lastWrites)
+	b.feed.Drain(context.Background(), b.settings.DrainWindow, lastWrites)
 }
 
 func (b *Bridge) listen(ctx context.Context) (main, admin net.Listener, err error) {

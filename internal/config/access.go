@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"net/textproto"
 	"net/url"
 	"slices"
@@ -85,6 +86,98 @@ func (r *check) forward() []string {
 		}
 	}
 	return slices.Clone(headers)
+}
+
+// unkeyed checks that what is not keyed is forwarded at all.
+func (r *check) unkeyed() []string {
+	names := r.Config.GetForwardMetadata().GetUnkeyed()
+	for i, name := range names {
+		field := element("forward_metadata.unkeyed", i)
+		switch {
+		case slices.Contains(names[:i], name):
+			r.add(field, "%q is listed twice; leave one out", name)
+		case !slices.Contains(r.Config.GetForwardMetadata().GetHeaders(), name):
+			r.add(field, "%q is not forwarded; add it to forward_metadata.headers, or leave it out here", name)
+		}
+	}
+	return slices.Clone(names)
+}
+
+// responseMetadata checks that none of the names is a header that HTTP, a proxy or the bridge itself goes by.
+func (r *check) responseMetadata() []string {
+	names := r.Config.GetResponseMetadata()
+	for i, name := range names {
+		field := element("response_metadata", i)
+		if slices.Contains(names[:i], name) {
+			r.add(field, "%q is listed twice; leave one out", name)
+		} else if problem := responseProblem(name); problem != "" {
+			r.add(field, "%q cannot be a response header: %s", name, problem)
+		}
+	}
+	return slices.Clone(names)
+}
+
+// responseHeaders are those of responses that mean something to browsers and proxies, and that the bridge sets itself or
+// must not let a backend set.
+var responseHeaders = []string{
+	"accept-ranges", "age", "allow", "alt-svc", "cache-control", "clear-site-data", "content-disposition", "content-encoding",
+	"content-language", "content-location", "content-range", "date", "etag", "expires", "last-modified", "link", "location",
+	"pragma", "proxy-authenticate", "refresh", "retry-after", "server", "strict-transport-security", "vary", "via",
+	"www-authenticate", "x-accel-buffering", "x-accel-redirect", "x-content-type-options", "x-sendfile",
+}
+
+// responseFamilies are the beginnings of names of such headers.
+var responseFamilies = []string{"access-control-", "content-security-policy", "cross-origin-", "proxy-", "sec-", "x-accel-"}
+
+// responseProblem says why metadata of that name cannot be a response header; empty if it can.
+func responseProblem(name string) string {
+	if problem := metadataProblem(name); problem != "" {
+		return problem
+	}
+	family := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
+	switch {
+	case name == "set-cookie":
+		return "cookies are how browsers prove who they are, and no backend may hand them out here"
+	case slices.Contains(responseHeaders, name), slices.ContainsFunc(responseFamilies, family):
+		return "browsers and proxies go by it, and only the bridge sets it; give the metadata a name of its own"
+	}
+	return ""
+}
+
+// trustedProxies reads addresses and networks.
+func (r *check) trustedProxies() []netip.Prefix {
+	var proxies []netip.Prefix
+	for i, text := range r.Config.GetTrustedProxies() {
+		proxy, problem := parseNetwork(text)
+		if problem == "" && slices.Contains(proxies, proxy) {
+			problem = "it is listed twice; leave one out"
+		}
+		if problem != "" && text != "" { // an empty one was reported by validate
+			r.add(element("trusted_proxies", i), "%q: %s", text, problem)
+		}
+		proxies = append(proxies, proxy)
+	}
+	return proxies
+}
+
+// parseNetwork reads an address (a network of one) or a network, and says what is wrong with it.
+func parseNetwork(text string) (network netip.Prefix, problem string) {
+	if ip, err := netip.ParseAddr(text); err == nil && ip.Zone() == "" {
+		ip = ip.Unmap()
+		return netip.PrefixFrom(ip, ip.BitLen()), ""
+	}
+	network, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil:
+		return network, "not an address or a network; write, for example, 10.0.0.7, 10.0.0.0/8 or fd00::/8"
+	case network.Addr().Is4In6():
+		return network, "an IPv4 network in IPv6 notation; write it as IPv4, such as 10.0.0.0/8"
+	case network != network.Masked():
+		return network, "an address inside a network; write " + network.Masked().String() + " for the network, or the address alone"
+	case network.Bits() == 0:
+		return network, "everybody would be believed, so that any client could name any address; list the proxies' own networks"
+	}
+	return network, ""
 }
 
 // metadataProblem says why name cannot be the name of metadata; empty if it can.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"math"
@@ -27,26 +28,37 @@ func (l *Loaded) Resolve() (*Settings, error) {
 	}
 	r := check{Loaded: l}
 	r.validate()
-	c := l.Config
+	c, limits := l.Config, l.Config.GetLimits()
 	s := &Settings{
-		Listen:           r.address("listen", c.GetListen(), DefaultListen),
-		Admin:            r.admin(),
-		Upstreams:        r.upstreams(),
-		Expose:           r.expose(),
-		Rules:            r.rules(),
-		Origins:          r.origins(),
-		Credentials:      c.GetCors().GetCredentials(),
-		ForwardMetadata:  r.forward(),
-		Principal:        r.principal(),
-		OpenWindow:       duration(c.GetOpenWindow(), DefaultOpenWindow),
-		Heartbeat:        duration(c.GetHeartbeat(), DefaultHeartbeat),
-		MaxConnectionAge: duration(c.GetMaxConnectionAge(), DefaultMaxConnectionAge),
-		WriteTimeout:     duration(c.GetWriteTimeout(), DefaultWriteTimeout),
-		DrainWindow:      duration(c.GetDrainWindow(), DefaultDrainWindow),
-		Connections:      r.connections(),
-		LogBytes:         r.logBytes(),
-		RequestBytes:     r.requestBytes(),
-		Log:              r.log(),
+		Listen:                  r.address("listen", c.GetListen(), DefaultListen),
+		TLS:                     r.serverTLS(),
+		Admin:                   r.admin(),
+		Upstreams:               r.upstreams(),
+		Expose:                  r.expose(),
+		Rules:                   r.rules(),
+		Origins:                 r.origins(),
+		Credentials:             c.GetCors().GetCredentials(),
+		ForwardMetadata:         r.forward(),
+		UnkeyedMetadata:         r.unkeyed(),
+		ResponseMetadata:        r.responseMetadata(),
+		Principal:               r.principal(),
+		TrustedProxies:          r.trustedProxies(),
+		Compression:             slices.Clone(c.GetCompression().GetEncodings()),
+		OpenWindow:              duration(c.GetOpenWindow(), DefaultOpenWindow),
+		Heartbeat:               duration(c.GetHeartbeat(), DefaultHeartbeat),
+		MaxConnectionAge:        duration(c.GetMaxConnectionAge(), DefaultMaxConnectionAge),
+		WriteTimeout:            duration(c.GetWriteTimeout(), DefaultWriteTimeout),
+		DrainWindow:             duration(c.GetDrainWindow(), DefaultDrainWindow),
+		UnaryTimeout:            duration(c.GetUnaryTimeout(), DefaultUnaryTimeout),
+		Connections:             r.connections(),
+		ConnectionsPerIP:        int(limits.GetConnectionsPerIp()),
+		ConnectionsPerPrincipal: r.connectionsPerPrincipal(),
+		ReadersPerStream:        int(limits.GetReadersPerStream()),
+		Calls:                   int(limits.GetCalls()),
+		LogBytes:                r.logBytes(),
+		RequestBytes:            int64(cmp.Or(limits.GetRequestBytes(), DefaultRequestBytes)),
+		HeaderBytes:             int(cmp.Or(limits.GetHeaderBytes(), DefaultHeaderBytes)),
+		Log:                     r.log(),
 	}
 	if s.Listen == s.Admin && !strings.HasSuffix(s.Listen, ":0") {
 		r.add("admin", "%s is the address of listen too; give them different ports", s.Admin)
@@ -146,11 +158,13 @@ func (r *check) logBytes() int64 {
 	return DefaultLogBytes
 }
 
-func (r *check) requestBytes() int64 {
-	if n := r.Config.GetLimits().GetRequestBytes(); n != 0 {
-		return int64(n)
+func (r *check) connectionsPerPrincipal() int {
+	n := r.Config.GetLimits().GetConnectionsPerPrincipal()
+	if n != 0 && r.Config.GetPrincipal() == nil {
+		r.add("limits.connections_per_principal", "has no effect without principal, where every request is anonymous; say in "+
+			"principal who a request comes from")
 	}
-	return DefaultRequestBytes
+	return int(n)
 }
 
 func (r *check) log() Log {

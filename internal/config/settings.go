@@ -9,6 +9,7 @@ package config
 import (
 	"crypto/tls"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"google.golang.org/grpc/metadata"
@@ -28,6 +29,8 @@ const (
 	DefaultDrainWindow      = 20 * time.Second
 	DefaultLogBytes         = 256 << 20 // where GOMEMLIMIT is not set; else a quarter of it
 	DefaultRequestBytes     = 64 << 10
+	DefaultHeaderBytes      = 32 << 10
+	DefaultUnaryTimeout     = 30 * time.Second
 	DefaultMaxConnections   = 64 // of one upstream's pool
 	DefaultLogFormat        = "text"
 	DefaultLogLevel         = slog.LevelInfo
@@ -44,6 +47,8 @@ var defaultForward = []string{"authorization", "accept-language", "traceparent",
 type Settings struct {
 	// Listen is the HOST:PORT that browsers connect to. Port 0 is any free one.
 	Listen string
+	// TLS is how to speak TLS to clients; nil is plaintext.
+	TLS *TLS
 	// Admin is the HOST:PORT of /healthz and /readyz; empty for none.
 	Admin string
 	// Upstreams are the services to serve: at least one, names unique.
@@ -60,8 +65,17 @@ type Settings struct {
 	Credentials bool
 	// ForwardMetadata are the request headers that go to the backend as metadata: lower case, each once.
 	ForwardMetadata []string
+	// UnkeyedMetadata are those of ForwardMetadata by which shared calls are not told apart.
+	UnkeyedMetadata []string
+	// ResponseMetadata are the names of the backend's metadata that unary responses carry as headers: lower case, each
+	// once.
+	ResponseMetadata []string
 	// Principal is the part of a request that tells who sends it.
 	Principal Principal
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For is believed, host bits zero, none of all addresses.
+	TrustedProxies []netip.Prefix
+	// Compression are the encodings that streams are offered in, best first: gzip, zstd, br. Empty for none.
+	Compression []string
 	// OpenWindow is how long a response waits for the backend's first sign of life; 0 does not wait.
 	OpenWindow time.Duration
 	// Heartbeat is the pause between heartbeats on a quiet connection, before it is varied.
@@ -72,14 +86,35 @@ type Settings struct {
 	WriteTimeout time.Duration
 	// DrainWindow is how long streams may go on after the bridge was told to end; 0 ends them at once.
 	DrainWindow time.Duration
+	// UnaryTimeout is the deadline of unary calls, unless a client asks for an earlier one.
+	UnaryTimeout time.Duration
 	// Connections is how many connections from clients there may be in total, at least 1.
 	Connections int
+	// ConnectionsPerIP is how many streams one client address may have open; 0 is no limit.
+	ConnectionsPerIP int
+	// ConnectionsPerPrincipal is how many streams one principal may have open; 0 is no limit.
+	ConnectionsPerPrincipal int
+	// ReadersPerStream is how many readers one shared call may have; 0 is no limit.
+	ReadersPerStream int
+	// Calls is how many calls to all backends may run at once; 0 is no limit.
+	Calls int
 	// LogBytes is how many bytes all logs together may hold, at least 1 MiB.
 	LogBytes int64
 	// RequestBytes is the size of the largest request body, in bytes, at least 1.
 	RequestBytes int64
+	// HeaderBytes is the size of the largest head of a request, in bytes.
+	HeaderBytes int
 	// Log is how the bridge logs.
 	Log Log
+}
+
+// TLS names the files of the bridge's certificate, which are read again when they change. When the settings were made
+// they held a certificate and its key.
+type TLS struct {
+	// CertFile is a PEM file with the certificate and the intermediate ones.
+	CertFile string
+	// KeyFile is a PEM file with the key.
+	KeyFile string
 }
 
 // Upstream is one gRPC service to serve.

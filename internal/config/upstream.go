@@ -1,8 +1,6 @@
 package config
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -39,7 +37,7 @@ func (r *check) upstreams() []Upstream {
 			Name:           u.GetName(),
 			Target:         u.GetTarget(),
 			MaxConnections: int(u.GetMaxConnections()),
-			TLS:            r.tls(field+".tls", u.GetTls()),
+			TLS:            r.upstreamTLS(field+".tls", u.GetTls()),
 			Metadata:       r.metadata(field+".metadata", u.GetMetadata()),
 		}
 		up.DescriptorSetFile, up.DescriptorSet = r.descriptorSet(field+".descriptor_set", u.GetDescriptorSet())
@@ -137,42 +135,6 @@ func (r *check) descriptorSet(field, name string) (string, []byte) {
 			"--include_imports -o FILE`", path)
 	}
 	return path, data
-}
-
-func (r *check) tls(field string, c *configv1.UpstreamTls) *tls.Config {
-	if c == nil {
-		return nil
-	}
-	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.GetServerName()}
-	if c.GetCaFile() != "" {
-		if pem := r.read(field+".ca_file", c.GetCaFile(), maxPEMBytes); pem != nil {
-			t.RootCAs = x509.NewCertPool()
-			if !t.RootCAs.AppendCertsFromPEM(pem) {
-				r.add(field+".ca_file", "%s holds no certificate in PEM form", r.path(field, c.GetCaFile()))
-			}
-		}
-	}
-	switch {
-	case c.GetCertFile() == "" && c.GetKeyFile() == "":
-		return t
-	case c.GetCertFile() == "":
-		r.add(field+".key_file", "a key without a certificate; give cert_file too")
-		return t
-	case c.GetKeyFile() == "":
-		r.add(field+".cert_file", "a certificate without its key; give key_file too")
-		return t
-	}
-	cert := r.read(field+".cert_file", c.GetCertFile(), maxPEMBytes)
-	key := r.read(field+".key_file", c.GetKeyFile(), maxPEMBytes)
-	if cert == nil || key == nil {
-		return t
-	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		r.add(field+".cert_file", "cannot be used together with key_file: %v", err)
-	}
-	t.Certificates = []tls.Certificate{pair}
-	return t
 }
 
 // metadata resolves the bridge's own metadata. Messages never hold a value.

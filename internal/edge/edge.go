@@ -31,7 +31,7 @@ type Options struct {
 	// Principals tells who sends a request. Nil means that every request is anonymous.
 	Principals *access.Principals
 	// Connections bounds the streams that are served at once.
-	Connections *access.ConnLimiter
+	Connections *access.Connections
 	// Delivery says how connections are kept.
 	Delivery delivery.Options
 	// OpenWindow is how long a response waits for the backend's first sign of life; 0 does not wait.

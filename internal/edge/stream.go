@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/grpc-sse/grpc-sse/internal/access"
 	"github.com/grpc-sse/grpc-sse/internal/delivery"
 	"github.com/grpc-sse/grpc-sse/internal/feed"
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
@@ -31,12 +32,12 @@ func (e *Edge) serveStream(q *request) {
 	if !ok {
 		return
 	}
-	release, ok := e.Connections.Acquire(q.own.cursor != "")
-	if !ok {
+	lease, err := e.Connections.Acquire(access.Claim{Resuming: q.own.cursor != ""})
+	if err != nil {
 		e.busy(q, "overload")
 		return
 	}
-	defer release()
+	defer lease.Release()
 
 	subscription, err := e.Feed.Subscribe(feed.Request{
 		Method:    q.method,

@@ -257,9 +257,10 @@ func (x *Config) GetUnaryTimeout() *durationpb.Duration {
 // Tls is how the bridge speaks TLS to clients.
 type Tls struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// PEM file with the bridge's certificate and the intermediate ones. Read again when it changes. Required.
+	// PEM file with the bridge's certificate and the intermediate ones. Required. It is read again when it changes, within
+	// a few seconds; a pair that cannot be used is logged, and the one before stays.
 	CertFile string `protobuf:"bytes,1,opt,name=cert_file,json=certFile,proto3" json:"cert_file,omitempty"`
-	// PEM file with its key. Required.
+	// PEM file with its key. Required; read again as cert_file is.
 	KeyFile       string `protobuf:"bytes,2,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1084,10 +1085,10 @@ const file_grpcsse_config_v1_config_proto_rawDesc = "" +
 	"\vcompression\x18\x11 \x01(\v2\x1e.grpcsse.config.v1.CompressionR\vcompression\x125\n" +
 	"\x0ftrusted_proxies\x18\x12 \x03(\tB\f\xbaH\t\x92\x01\x06\"\x04r\x02\x10\x01R\x0etrustedProxies\x129\n" +
 	"\x11response_metadata\x18\x13 \x03(\tB\f\xbaH\t\x92\x01\x06\"\x04r\x02\x10\x01R\x10responseMetadata\x12R\n" +
-	"\runary_timeout\x18\x14 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x03\b\x90\x1c2\x05\x10\x80\xad\xe2\x04R\funaryTimeout\"O\n" +
-	"\x03Tls\x12$\n" +
-	"\tcert_file\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bcertFile\x12\"\n" +
-	"\bkey_file\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\akeyFile\"I\n" +
+	"\runary_timeout\x18\x14 \x01(\v2\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\f\"\x03\b\x90\x1c2\x05\x10\x80\xad\xe2\x04R\funaryTimeout\"=\n" +
+	"\x03Tls\x12\x1b\n" +
+	"\tcert_file\x18\x01 \x01(\tR\bcertFile\x12\x19\n" +
+	"\bkey_file\x18\x02 \x01(\tR\akeyFile\"I\n" +
 	"\vCompression\x12:\n" +
 	"\tencodings\x18\x01 \x03(\tB\x1c\xbaH\x19\x92\x01\x16\x18\x01\"\x12r\x10R\x04gzipR\x04zstdR\x02brR\tencodings\"\xea\x02\n" +
 	"\bUpstream\x12\x12\n" +

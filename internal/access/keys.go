@@ -1,0 +1,101 @@
+package access
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc/metadata"
+)
+
+// StreamKey names a shared stream: requests with equal keys share one call. It says nothing about what it was made of.
+type StreamKey [sha256.Size]byte
+
+// Keyer makes the keys of shared streams, with a secret of its own: keys are comparable only to those of the same Keyer.
+// It is immutable.
+type Keyer struct {
+	secret  []byte
+	unkeyed []string
+}
+
+// NewKeyer makes a Keyer with a new secret. Metadata with the names unkeyed does not count in the keys of who has a name;
+// between anonymous clients it may be all that tells them apart.
+func NewKeyer(unkeyed []string) *Keyer {
+	k := &Keyer{secret: make([]byte, sha256.Size), unkeyed: slices.Clone(unkeyed)}
+	_, _ = rand.Read(k.secret) // never fails: crypto/rand ends the process instead
+	return k
+}
+
+// Key makes the key of a shared stream: equal for equal arguments, different for different ones.
+//
+//   - fingerprint is that of the method's rule, canonical the canonical request.
+//   - principal is who may read the stream; nil where everybody may.
+//   - md is what the call carries of the client's headers; what [SharedMetadata] leaves out does not count. The order of
+//     names does not count, that of one name's values does.
+func (k *Keyer) Key(method string, fingerprint [sha256.Size]byte, canonical []byte, principal *Principal, md metadata.MD) StreamKey {
+	// Every part stands after its length, and lists after their number of items, so that no two lists of parts make the
+	// same bytes:
+	//
+	//	method, fingerprint, canonical, principal ("" for nil), then for each name: name, number of values, values
+	buf := appendPart(nil, method)
+	buf = appendPart(buf, fingerprint[:])
+	buf = appendPart(buf, canonical)
+	if principal == nil {
+		buf = appendPart(buf, "")
+	} else {
+		buf = appendPart(buf, principal[:])
+	}
+	named := principal != nil && !principal.Anonymous()
+	for _, name := range slices.Sorted(maps.Keys(md)) {
+		values := md[name]
+		if len(values) == 0 || isPerRequest(name) || named && slices.Contains(k.unkeyed, name) {
+			continue
+		}
+		buf = appendPart(buf, name)
+		buf = binary.AppendUvarint(buf, uint64(len(values)))
+		for _, v := range values {
+			buf = appendPart(buf, v)
+		}
+	}
+	mac := hmac.New(sha256.New, k.secret)
+	mac.Write(buf)
+	return StreamKey(mac.Sum(nil))
+}
+
+// appendPart appends part after its length.
+func appendPart[T string | []byte](dst []byte, part T) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(part)))
+	return append(dst, part...)
+}
+
+// SharedMetadata returns what of md may go with a call that several clients share: all but trace contexts, request ids
+// and deadlines, which belong to one request. It returns a new map with the values of the old one.
+func SharedMetadata(md metadata.MD) metadata.MD {
+	shared := make(metadata.MD, len(md))
+	for name, values := range md {
+		if !isPerRequest(name) {
+			shared[name] = values
+		}
+	}
+	return shared
+}
+
+// perRequest are headers whose values are different in each request of the same client. Those of trace contexts are the
+// ones that OpenTelemetry's propagators and the tracers of the clouds use.
+var perRequest = []string{
+	"b3", "baggage", "traceparent", "tracestate", "uber-trace-id", "x-amzn-trace-id", "x-cloud-trace-context", "x-trace-id",
+	"correlation-id", "request-id", "x-amz-request-id", "x-amzn-requestid", "x-correlation-id", "x-request-id",
+	"grpc-timeout", "x-envoy-expected-rq-timeout-ms", "x-request-start",
+}
+
+// perRequestPrefixes are the beginnings of families of such headers.
+var perRequestPrefixes = []string{"grpc-trace-", "uberctx-", "x-b3-", "x-datadog-", "x-ot-span-"}
+
+func isPerRequest(name string) bool {
+	return slices.Contains(perRequest, name) ||
+		slices.ContainsFunc(perRequestPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
