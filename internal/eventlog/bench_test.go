@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -11,9 +12,9 @@ import (
 )
 
 // benchLog is a log like those that are served, with the default retention.
-func benchLog() *eventlog.Log {
+func benchLog(mode eventlog.Mode) *eventlog.Log {
 	return newLog(eventlog.Options{
-		Limits: eventlog.Limits{Age: 10 * time.Minute, Events: 10_000, Bytes: 8 << 20}, Budget: eventlog.NewBudget(256 << 20),
+		Mode: mode, Limits: eventlog.Limits{Age: 10 * time.Minute, Events: 10_000, Bytes: 8 << 20}, Budget: eventlog.NewBudget(256 << 20),
 	})
 }
 
@@ -23,7 +24,7 @@ func BenchmarkAppend(b *testing.B) {
 		b.Run(fmt.Sprintf("bytes=%d", size), func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(size))
-			l := benchLog()
+			l := benchLog(eventlog.Paced)
 			defer l.Close()
 			record := make([]byte, size)
 			build := func(dst []byte, _ event.ID) []byte { return append(dst, record...) }
@@ -35,12 +36,64 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
+// BenchmarkShared appends to a shared log and reads it: readers keep up, or fall behind and are told.
+func BenchmarkShared(b *testing.B) {
+	for name, every := range map[string]int{"keeps up": 1, "in batches": 100, "too late": 20_000} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			l := benchLog(eventlog.Shared)
+			defer l.Close()
+			record := make([]byte, 300)
+			build := func(dst []byte, _ event.ID) []byte { return append(dst, record...) }
+			pos := l.Start()
+			for n := 1; b.Loop(); n++ {
+				l.Append(build)
+				if err := l.WaitRoom(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+				if n%every > 0 {
+					continue
+				}
+				for {
+					_, next, err := l.Read(pos, 64<<10)
+					if trimmed, ok := errors.AsType[*eventlog.TrimmedError](err); ok {
+						pos = trimmed.Oldest
+						continue
+					}
+					if next == pos {
+						break
+					}
+					pos = next
+					l.Written(pos)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkWaitRoom asks for room while a reader is a little behind, as after every message.
+func BenchmarkWaitRoom(b *testing.B) {
+	for name, mode := range map[string]eventlog.Mode{"paced": eventlog.Paced, "shared": eventlog.Shared} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			l := benchLog(mode)
+			defer l.Close()
+			add(l, 10, "x")
+			for b.Loop() {
+				if err := l.WaitRoom(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkRead reads a full log again and again, as much at once as delivery does, and an event at a time.
 func BenchmarkRead(b *testing.B) {
 	for _, limit := range []int{1, 4 << 10, 64 << 10} {
 		b.Run(fmt.Sprintf("limit=%d", limit), func(b *testing.B) {
 			b.ReportAllocs()
-			l := benchLog()
+			l := benchLog(eventlog.Paced)
 			defer l.Close()
 			add(l, 10_000, string(make([]byte, 300)))
 			pos, end := l.Start(), l.Start()+10_000
@@ -65,7 +118,7 @@ func BenchmarkWakeUp(b *testing.B) {
 	for _, readers := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprintf("readers=%d", readers), func(b *testing.B) {
 			b.ReportAllocs()
-			l := benchLog()
+			l := benchLog(eventlog.Paced)
 			var work, round sync.WaitGroup
 			for range readers {
 				work.Go(func() {

@@ -14,7 +14,7 @@ import (
 // could go.
 func TestManyLogsWhoseReadersKeepUpAreNotStopped(t *testing.T) {
 	const logs, records, limit = 64, 2000, 4 << 20
-	for name, mode := range map[string]eventlog.Mode{"paced": eventlog.Paced, "until done": eventlog.Newest} {
+	for name, mode := range map[string]eventlog.Mode{"paced": eventlog.Paced, "until done": eventlog.Newest, "shared": eventlog.Shared} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := eventlog.NewBudget(limit)

@@ -173,3 +173,23 @@ func TestChangedWakesOnAppendSealWakeClose(t *testing.T) {
 	<-c
 	<-l.Changed(last)
 }
+
+// Room is asked for after every message: that must cost nothing while there is some.
+func TestAskingForRoomAllocatesNothing(t *testing.T) {
+	for _, mode := range []eventlog.Mode{eventlog.Paced, eventlog.Newest, eventlog.Shared} {
+		l := newLog(eventlog.Options{Mode: mode, Budget: eventlog.NewBudget(64 << 20)})
+		add(l, 2000, "x")
+		pos := l.Start()
+		allocs := testing.AllocsPerRun(1000, func() {
+			pos++
+			l.Written(pos)
+			if err := l.WaitRoom(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		if allocs > 0 {
+			t.Errorf("mode %d: %v allocations each time", mode, allocs)
+		}
+		l.Close()
+	}
+}

@@ -25,7 +25,17 @@ var crowdCases = []testCase{
 	{
 		"a crowd that cannot keep up is told what it missed, and memory stays bounded",
 		"the slowest reader would decide how much memory a stream needs",
-		crowdIsTold,
+		func(t *testing.T, open Open) { crowdIsTold(t, open, eventlog.Paced) },
+	},
+	{
+		"a crowd of a shared log is told what it missed, and memory stays bounded though the writer waits for nobody",
+		"the slowest reader would decide how fast a stream is, or how much memory it needs",
+		func(t *testing.T, open Open) { crowdIsTold(t, open, eventlog.Shared) },
+	},
+	{
+		"a reader of a shared log that is always behind reads a million events in flat memory",
+		"whoever catches up would hold what is long gone",
+		catchUpIsFlat,
 	},
 }
 
@@ -171,11 +181,11 @@ func crowdGetsAll(t *testing.T, open Open) {
 	}
 }
 
-func crowdIsTold(t *testing.T, open Open) {
+func crowdIsTold(t *testing.T, open Open, mode eventlog.Mode) {
 	all := crowdRecords()
 	const kept = 64 << 10
 	b := eventlog.NewBudget(1 << 30)
-	l := open.make(eventlog.Options{Budget: b, Limits: eventlog.Limits{Age: time.Hour, Events: 1 << 30, Bytes: kept}})
+	l := open.make(eventlog.Options{Mode: mode, Budget: b, Limits: eventlog.Limits{Age: time.Hour, Events: 1 << 30, Bytes: kept}})
 	readers, most := crowd(t, l, b, all)
 	missed := uint64(0)
 	for i, r := range readers {

@@ -101,7 +101,8 @@ func sharedReadersAreTold(t *testing.T, open Open) {
 			if int(last-start)%every > 0 {
 				continue
 			}
-			if missed := last - kept - pos; every > kept {
+			if every > kept {
+				missed := last - kept - pos
 				if _, next, err := l.Read(pos, 1<<20); next != pos || !isTrimmed(err, last-kept, uint64(missed)) {
 					t.Fatalf("who reads every %d events is at %d, where Read = %d, %v; want %d missed", every, pos, next, err, missed)
 				}
