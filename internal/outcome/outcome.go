@@ -78,6 +78,20 @@ type Outcome struct {
 // Code returns the status's code; OK where there is no status.
 func (o Outcome) Code() codes.Code { return o.Status.Code() }
 
+// Compacted reports whether the backend itself ended the call with a code that, as the answer to a call that was opened
+// at a cursor, means that it no longer has that place: NOT_FOUND, OUT_OF_RANGE or FAILED_PRECONDITION.
+func (o Outcome) Compacted() bool {
+	if o.Class != Permanent || !o.Sent {
+		return false
+	}
+	switch o.Code() {
+	case codes.NotFound, codes.OutOfRange, codes.FailedPrecondition:
+		return true
+	default:
+		return false
+	}
+}
+
 // Err returns the outcome as an error of type [*Error], or nil for a clean end.
 func (o Outcome) Err() error {
 	if o.Class == End {

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/grpc-sse/grpc-sse/internal/cursor"
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
 )
 
@@ -42,11 +44,34 @@ type Call struct {
 	RetryFor time.Duration
 
 	// Restart allows to start the call again after it was lost (on_lost RESTART). Without it a call that may have
-	// reached the backend is never opened again. For Stream only.
+	// reached the backend is never started again. For Stream only.
 	Restart bool
+
+	// Resume follows the backend's own cursor: while it has one, a lost call is opened again from there, whatever Restart
+	// says. Default nil: the backend has none. For Stream only.
+	Resume Resumer
 
 	// Watch is told how the call fares. For Stream only.
 	Watch Watcher
+}
+
+// Resumer knows from where a lost call goes on. Its functions are called on the goroutine that reads the call and must
+// not block. *cursor.Tracker is one.
+type Resumer interface {
+	// Request returns the request that opens the call where it goes on. ok is false where there is no cursor: nothing was
+	// seen yet, or the backend broke the rule. Call.Request is then used, and what Call.Restart says holds.
+	Request() (request []byte, ok bool)
+
+	// Reopened is called when the backend has answered a call that was opened with what Request returned, before its
+	// first message; also where that was the first time, because the reader came with a cursor.
+	Reopened()
+
+	// See judges each message before it is yielded. Ignored is heeded only for the first message after Reopened; from
+	// then on Request has none.
+	See(data []byte) cursor.Verdict
+
+	// Forget is called when the backend no longer has the cursor. The call begins afresh: Request has none.
+	Forget()
 }
 
 // FixedMetadata is for calls whose metadata does not change.
@@ -104,8 +129,12 @@ type Message struct {
 	Data []byte
 
 	// Restarted is set instead of Data when the call was lost and has been started again from its beginning. It says
-	// how it was lost.
+	// how it was lost. A call that goes on from the backend's cursor has no such step.
 	Restarted *outcome.Outcome
+
+	// Expired is set instead of Data when the backend no longer has the cursor, or ignores it from the start: what follows
+	// is the call from its beginning.
+	Expired bool
 }
 
 // Invoke makes a unary call and returns the response message with the backend's headers and trailers. The error is an
@@ -134,8 +163,8 @@ func (u *Upstream) invoke(ctx context.Context, c *Call) (
 	defer s.cancel(nil)
 	var f frame
 	defer f.free()
-	err = s.SendMsg(c.Request)
-	if err == nil {
+	// io.EOF: the call has already ended, and RecvMsg says how.
+	if err = s.SendMsg(c.Request); err == nil || errors.Is(err, io.EOF) {
 		err = s.RecvMsg(&f)
 	}
 	if err != nil {

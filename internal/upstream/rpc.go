@@ -201,7 +201,8 @@ func (s *rpc) outcome(ctx context.Context, err error, c *Call) outcome.Outcome {
 	case s.record.trailers.Load():
 		return outcome.FromTrailers(st)
 	default:
-		return outcome.Local(st, !isRefused(st))
+		// A backend that has answered has processed the stream, whatever it says later.
+		return outcome.Local(st, s.record.headers.Load() || !isRefused(st))
 	}
 }
 

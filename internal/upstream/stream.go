@@ -3,11 +3,13 @@ package upstream
 import (
 	"context"
 	"errors"
+	"io"
 	"iter"
 	"time"
 
 	"google.golang.org/grpc"
 
+	"github.com/grpc-sse/grpc-sse/internal/cursor"
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
 )
 
@@ -25,7 +27,10 @@ const (
 // of type [*outcome.Error], CANCELLED where ctx ended.
 //
 // A lost call is opened again, while the iteration waits, where protocol and c allow it: always when it did not leave
-// this process, else only under c.Restart, and once messages were yielded with a step that says so (Message.Restarted).
+// this process, or from the backend's cursor (Call.Resume), which yields nothing to say so; else only under c.Restart,
+// and once messages were yielded with a step that says so (Message.Restarted). Where the backend no longer has the cursor
+// the call begins afresh at once (Message.Expired). A backend that ignores the cursor, and sends what it has sent before,
+// has started the call again: where c.Restart does not allow that, the call ends with the status it was lost with.
 // A call that finds the pool full before it was ever open ends with an outcome whose cause is [ErrPoolFull].
 //
 // The sequence can be read once, by one goroutine.
@@ -46,17 +51,23 @@ type run struct {
 	left  bool // the reader has left the iteration
 
 	everOpened bool
-	// How the call was lost, from the loss of a call that had yielded messages until the reader is told.
+	// How the call was lost after it had left this process, from its loss until the next message.
 	lost *outcome.Outcome
+	// The backend no longer has the cursor, and the reader is not told yet.
+	expired bool
 
 	// Since the last new message:
 	failures, hard int           // tries that failed; among them those with anything but UNAVAILABLE
 	without        time.Duration // how long the backend was not there, up to lostAt
 	lostAt         time.Time     // since when it is not there now; zero while the call is open
 
-	// Messages of this opening of the call, and of the last one that had any.
+	// Messages since the call began from its beginning, and how many they were the last time that there were any.
 	count, lastCount int
-	openedAt         time.Time
+
+	// This opening of the call:
+	resumed  bool // it goes on from the backend's cursor
+	answered int  // messages that came
+	openedAt time.Time
 }
 
 // play opens the call until it ends for good.
@@ -64,6 +75,10 @@ func (r *run) play(ctx context.Context) outcome.Outcome {
 	for {
 		ready := r.u.pool.ready() // before the try, so that no connection that comes up after its failure is missed
 		o := r.try(ctx)
+		if r.isCompacted(o) {
+			r.beginAfresh()
+			continue
+		}
 		if r.left || !o.Class.Retryable() || ctx.Err() != nil || r.u.ctx.Err() != nil || !r.mayRepeat(o) {
 			return o
 		}
@@ -93,25 +108,65 @@ func (u *Upstream) stopped(ctx context.Context, o outcome.Outcome) outcome.Outco
 	return closedOutcome(o.Sent)
 }
 
+// request returns what opens the call now, and whether it goes on from the backend's cursor.
+func (r *run) request() (request []byte, resumed bool) {
+	if r.call.Resume != nil {
+		if request, ok := r.call.Resume.Request(); ok {
+			return request, true
+		}
+	}
+	return r.call.Request, false
+}
+
 // mayRepeat applies the contract's rules for a call that ended broken or busy.
 func (r *run) mayRepeat(o outcome.Outcome) bool {
 	if errors.Is(o.Cause, ErrPoolFull) && !r.everOpened {
 		return false // the client is better told than kept: nothing of its stream exists yet
 	}
-	return !o.Sent || r.call.Restart
+	if !o.Sent || r.call.Restart {
+		return true
+	}
+	_, resumes := r.request()
+	return resumes
+}
+
+// isCompacted reports whether the backend refused the cursor at which the call was opened.
+func (r *run) isCompacted(o outcome.Outcome) bool {
+	return !r.left && r.resumed && r.answered == 0 && o.Compacted()
+}
+
+// beginAfresh forgets the cursor that the backend no longer has. Its refusal is not counted as a failure: the call that
+// now begins is another, and is refused only once.
+func (r *run) beginAfresh() {
+	r.call.Resume.Forget()
+	r.noteLost()
+	r.noteBeginning()
+	r.expired, r.lost = true, nil
+}
+
+// noteLost notes that the backend is not there from now on, if it was.
+func (r *run) noteLost() {
+	if r.lostAt.IsZero() {
+		r.lostAt = time.Now()
+	}
+}
+
+// noteBeginning notes that the next message is the call's first again.
+func (r *run) noteBeginning() {
+	if r.count > 0 {
+		r.lastCount, r.count = r.count, 0
+	}
 }
 
 // noteLoss keeps account of a failed try.
 func (r *run) noteLoss(o outcome.Outcome) {
-	if r.lostAt.IsZero() {
-		r.lostAt = time.Now()
-	}
+	r.noteLost()
 	r.failures++
 	if o.Code() != unavailable {
 		r.hard++
 	}
-	if r.count > 0 {
-		r.lost, r.lastCount, r.count = &o, r.count, 0
+	if r.lost == nil && o.Sent {
+		r.lost = &o
 	}
 }
 
@@ -127,6 +182,8 @@ func (r *run) pause(o outcome.Outcome) (time.Duration, bool) {
 // try opens the call and yields its messages until it ends.
 func (r *run) try(ctx context.Context) outcome.Outcome {
 	c := r.call
+	request, resumed := r.request()
+	r.resumed, r.answered = resumed, 0
 	desc := &grpc.StreamDesc{ServerStreams: true}
 	s, err := r.u.pool.open(r.u.outgoing(ctx, c.metadata()), desc, c.Method, c.options())
 	if err != nil {
@@ -135,8 +192,8 @@ func (r *run) try(ctx context.Context) outcome.Outcome {
 	defer s.cancel(nil)
 	idle := newIdleTimer(c.IdleTimeout, func() { s.cancel(errIdle) })
 	defer idle.stop()
-	// grpc-go half-closes after the one request of such a call by itself.
-	if err := s.SendMsg(c.Request); err != nil {
+	// grpc-go half-closes after the one request of such a call by itself. io.EOF: it has already ended.
+	if err := s.SendMsg(request); err != nil && !errors.Is(err, io.EOF) {
 		return r.u.ended(ctx, s, err, c)
 	}
 	// No headers: the call has already ended, and RecvMsg says how.
@@ -147,34 +204,83 @@ func (r *run) try(ctx context.Context) outcome.Outcome {
 		}
 		idle.start()
 	}
-	err = r.receive(s, idle)
-	if r.left {
+	ignored, err := r.receive(s, idle)
+	switch {
+	case r.left:
 		return outcome.Outcome{}
+	case ignored != nil:
+		return *ignored
 	}
 	o := r.u.ended(ctx, s, err, c)
-	if o.Class == outcome.End {
-		r.tellRestart() // a call that ended without a message was started again, too
+	if o.Class == outcome.End && !r.resumed && r.answered == 0 {
+		r.tellBeginning() // a call that ended without a message began, too
 	}
 	return o
 }
 
-// receive yields messages until there are no more or the reader leaves.
-func (r *run) receive(s *rpc, idle *idleTimer) error {
+// receive yields messages until there are no more, the reader leaves, or the backend has ignored the cursor of a call
+// that must not start again: ignored is then its outcome.
+func (r *run) receive(s *rpc, idle *idleTimer) (ignored *outcome.Outcome, err error) {
 	var f frame
 	defer f.free()
 	for {
 		if err := s.RecvMsg(&f); err != nil {
-			return err
+			return nil, err
 		}
 		idle.stop()
-		r.noteMessage()
-		if !r.yield(Message{Data: f.data()}, nil) {
-			r.left = true
-			return nil
+		keep, ignored := r.see(f.data())
+		if ignored != nil || r.left {
+			return ignored, nil
+		}
+		if keep {
+			r.noteMessage()
+			if !r.yield(Message{Data: f.data()}, nil) {
+				r.left = true
+				return nil, nil
+			}
 		}
 		f.free()
 		idle.start()
 	}
+}
+
+// see says whether a message is yielded. ignored is the outcome of a call that cannot go on.
+func (r *run) see(data []byte) (keep bool, ignored *outcome.Outcome) {
+	r.answered++
+	if r.call.Resume == nil {
+		return true, nil
+	}
+	switch r.call.Resume.See(data) {
+	case cursor.Drop:
+		return false, nil
+	case cursor.Ignored:
+		if !r.resumed || r.answered > 1 {
+			return true, nil
+		}
+		return true, r.restartedByBackend()
+	default:
+		return true, nil
+	}
+}
+
+// restartedByBackend notes that the backend ignored the cursor and began the call from its beginning. It returns the
+// call's outcome where that must not be.
+func (r *run) restartedByBackend() *outcome.Outcome {
+	r.resumed = false
+	switch {
+	case r.lost == nil:
+		// It has run once only: the reader came with the cursor, and what it has goes on nowhere.
+		r.noteBeginning()
+		r.expired = true
+	case !r.call.Restart:
+		return r.lost
+	case r.count == 0:
+		// What the reader has came before this iteration.
+		r.told(Message{Restarted: r.lost})
+		return nil
+	}
+	r.tellBeginning()
+	return nil
 }
 
 // opened notes that the backend answers. It returns false when the reader has left.
@@ -186,26 +292,42 @@ func (r *run) opened() bool {
 	if r.call.Watch.Opened != nil {
 		r.call.Watch.Opened()
 	}
-	return r.tellRestart()
+	if r.resumed {
+		r.call.Resume.Reopened()
+		return true
+	}
+	return r.tellBeginning()
 }
 
-// tellRestart tells the reader, once, that what follows is another run of the call. It returns false when the reader
-// has left.
-func (r *run) tellRestart() bool {
-	lost := r.lost
-	r.lost = nil
-	if lost != nil && !r.yield(Message{Restarted: lost}, nil) {
-		r.left = true
+// tellBeginning tells the reader, once, that what follows is the call from its beginning, where that is not what it
+// expects. It returns false when the reader has left.
+func (r *run) tellBeginning() bool {
+	switch {
+	case r.expired:
+		r.expired = false
+		return r.told(Message{Expired: true})
+	case r.count > 0:
+		r.noteBeginning()
+		return r.told(Message{Restarted: r.lost})
+	default:
+		return true
 	}
+}
+
+// told yields a step. It returns false when the reader has left.
+func (r *run) told(m Message) bool {
+	r.left = !r.yield(m, nil)
 	return !r.left
 }
 
 // noteMessage counts a message, and starts the account over when it is a new one. A call that was started again may
 // repeat what it sent before, and a backend that fails at the same message every time must not be called for ever: so
-// messages are new once there are more of them than last time, or the call has been open for some time.
+// without a cursor, messages are new once there are more of them than last time, or the call has been open for some
+// time.
 func (r *run) noteMessage() {
 	r.count++
-	if r.count > r.lastCount || time.Since(r.openedAt) >= freshAfter {
+	r.lost = nil
+	if r.resumed || r.count > r.lastCount || time.Since(r.openedAt) >= freshAfter {
 		r.failures, r.hard, r.without = 0, 0, 0
 	}
 }

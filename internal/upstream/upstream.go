@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"strings"
@@ -170,7 +171,7 @@ func (c conn) Invoke(ctx context.Context, method string, args, reply any, opts .
 		return err
 	}
 	defer s.cancel(nil)
-	if err := s.SendMsg(args); err != nil {
+	if err := s.SendMsg(args); err != nil && !errors.Is(err, io.EOF) { // else RecvMsg says how it ended
 		return err
 	}
 	return s.RecvMsg(reply)
