@@ -245,8 +245,10 @@ func (c *catalog) rebuild(fresh *schema.Schema, late bool) error {
 		}
 	}
 	complete := len(inOrder) == len(c.bridge.settings.Upstreams)
+	principal := c.bridge.settings.Principal
 	table, err := schema.NewTable(inOrder, schema.Options{
 		Expose: c.bridge.settings.Expose, Rules: c.bridge.settings.Rules, Partial: late || !complete,
+		Principals: principal.Header != "" || principal.Cookie != "",
 	})
 	if err != nil {
 		return err

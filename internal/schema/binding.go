@@ -73,17 +73,11 @@ var scalarMessages = map[protoreflect.FullName]bool{
 
 // findVariable follows a dotted path to a field that a path segment can hold.
 func findVariable(message protoreflect.MessageDescriptor, path string) (protoreflect.FieldDescriptor, error) {
-	var field protoreflect.FieldDescriptor
-	for name := range strings.SplitSeq(path, ".") {
-		if field != nil {
-			if message = field.Message(); message == nil || field.IsList() || field.IsMap() {
-				return nil, fmt.Errorf("field %q of %s has no fields of its own", field.Name(), field.ContainingMessage().FullName())
-			}
-		}
-		if field = message.Fields().ByName(protoreflect.Name(name)); field == nil {
-			return nil, fmt.Errorf("the message %s has no field %q%s", message.FullName(), name, choices(fieldNames(message)))
-		}
+	fields, err := findPath("the message", message, path)
+	if err != nil {
+		return nil, err
 	}
+	field := fields.Leaf()
 	switch {
 	case field.IsList() || field.IsMap():
 		return nil, errors.New("a repeated field cannot be in a path: bind it by query or body")

@@ -88,7 +88,8 @@ func (o OnLost) String() string {
 }
 
 // Restarts says whether a lost call of m that came by the given HTTP verb is started again: as OnLost says, or else
-// for GET, which browsers repeat by themselves, and for idempotent methods.
+// for GET, which browsers repeat by themselves, and for methods that can be repeated: those that are idempotent, are
+// shared or have a backend cursor.
 func (m *Method) Restarts(verb string) bool {
 	switch m.Stream.OnLost {
 	case Restart:
@@ -96,7 +97,7 @@ func (m *Method) Restarts(verb string) bool {
 	case End:
 		return false
 	default:
-		return m.Idempotent || verb == http.MethodGet
+		return m.Idempotent || m.Stream.Share != ShareNone || m.Stream.Resume != nil || verb == http.MethodGet
 	}
 }
 
@@ -116,11 +117,15 @@ func defaultStream() Stream {
 		Linger:          30 * time.Second,
 		RetryFor:        5 * time.Minute,
 		MaxMessageBytes: 4 << 20,
+		Start:           StartEarliest,
+		MaxKeys:         defaultMaxKeys,
+		Done:            defaultDone,
 	}
 }
 
 // mergeStream lays a rule over an option: a field that the rule sets replaces the option's whole field. Either may be
-// nil. linger and until_done exclude each other, so a rule that sets one takes the option's other away.
+// nil. linger and until_done exclude each other, so a rule that sets one takes the option's other away; so does a rule
+// that takes sharing or LATEST_PER_KEY away with what only goes with it.
 func mergeStream(option, rule *grpcssev1.Stream) *grpcssev1.Stream {
 	merged := &grpcssev1.Stream{}
 	if option != nil {
@@ -135,6 +140,12 @@ func mergeStream(option, rule *grpcssev1.Stream) *grpcssev1.Stream {
 	if rule.GetUntilDone() && rule.Linger == nil {
 		merged.Linger = nil
 	}
+	if rule.Share != nil && shareOf(rule.GetShare()) == ShareNone {
+		merged.Start, merged.KeyField, merged.KeyDeleted, merged.MaxKeys = nil, nil, nil, nil
+	}
+	if rule.Start != nil && rule.GetStart() != grpcssev1.Start_LATEST_PER_KEY {
+		merged.KeyField, merged.KeyDeleted, merged.MaxKeys = nil, nil, nil
+	}
 	to := merged.ProtoReflect()
 	proto.CloneOf(rule).ProtoReflect().Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		to.Set(fd, v)
@@ -143,10 +154,21 @@ func mergeStream(option, rule *grpcssev1.Stream) *grpcssev1.Stream {
 	return merged
 }
 
-// newStream checks an option and fills in the defaults. Each error begins with the name of the field.
-func newStream(o *grpcssev1.Stream, output protoreflect.MessageDescriptor) (Stream, []string, []fieldError) {
+// newStream checks the option of m and fills in the defaults. principals: the config says how to tell them apart.
+func newStream(o *grpcssev1.Stream, m *Method, principals bool) (Stream, []string, []fieldError) {
 	s := defaultStream()
 	c := &checker{}
+	c.share(&s, o, m.Output, principals)
+	s.Resume = c.resume(o.GetResume(), m.Input, m.Output)
+	s.Plain = o.GetFrames() == grpcssev1.Frames_PLAIN
+	s.Done = c.done(o)
+	c.times(&s, o)
+	warnings := c.events(&s, o, m.Output)
+	return s, warnings, c.errs
+}
+
+// times fills in how long and how much.
+func (c *checker) times(s *Stream, o *grpcssev1.Stream) {
 	s.Retention = c.retention(o.GetRetention(), s.Retention)
 	s.Linger = c.duration("linger", o.GetLinger(), s.Linger, 0, maxDuration)
 	s.UntilDone = o.GetUntilDone()
@@ -158,6 +180,10 @@ func newStream(o *grpcssev1.Stream, output protoreflect.MessageDescriptor) (Stre
 	if o.MaxMessageBytes != nil {
 		s.MaxMessageBytes = c.count("max_message_bytes", uint64(o.GetMaxMessageBytes()), 1, maxMessageBytes)
 	}
+}
+
+// events fills in what events look like, and what a lost call means for them.
+func (c *checker) events(s *Stream, o *grpcssev1.Stream, output protoreflect.MessageDescriptor) (warnings []string) {
 	switch o.GetOnLost() {
 	case grpcssev1.OnLost_RESTART:
 		s.OnLost = Restart
@@ -175,7 +201,7 @@ func newStream(o *grpcssev1.Stream, output protoreflect.MessageDescriptor) (Stre
 	if s.CaseValue && s.Event.Oneof == nil && err == nil {
 		c.fail("data", fmt.Errorf("CASE_VALUE needs an event type that comes from a oneof of %s: name one by event { oneof }, or take it out", output.FullName()))
 	}
-	return s, warnings, c.errs
+	return warnings
 }
 
 // fieldError is an error in one top-level field of a Stream.

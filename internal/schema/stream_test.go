@@ -15,7 +15,7 @@ import (
 
 const rulePrefix = `selector: "acme.v1.Prices.Watch" stream { `
 
-// stream is the Stream of a method with these texts of an option and a rule. Its Event is compared elsewhere.
+// stream is the Stream of a method with these texts of an option and a rule. Its Event and Fingerprint are compared elsewhere.
 func stream(t *testing.T, option, ruleText string) (schema.Stream, error) {
 	t.Helper()
 	o := schema.Options{Expose: []string{"*"}}
@@ -27,7 +27,7 @@ func stream(t *testing.T, option, ruleText string) (schema.Stream, error) {
 		return schema.Stream{}, err
 	}
 	s := tab.Methods()[0].Stream
-	s.Event = schema.EventType{}
+	s.Event, s.Fingerprint = schema.EventType{}, [32]byte{}
 	return s, nil
 }
 
@@ -37,6 +37,9 @@ func TestStream(t *testing.T) {
 		Linger:          30 * time.Second,
 		RetryFor:        5 * time.Minute,
 		MaxMessageBytes: 4 << 20,
+		Start:           schema.StartEarliest,
+		MaxKeys:         10_000,
+		Done:            "[DONE]",
 	}
 	with := func(change func(*schema.Stream)) schema.Stream {
 		s := defaults
@@ -53,6 +56,7 @@ func TestStream(t *testing.T) {
 			schema.Stream{
 				Retention: schema.Retention{Age: time.Minute, Events: 5, Bytes: 2048}, Linger: time.Second, OnLost: schema.End,
 				CaseValue: true, RetryFor: 2 * time.Second, IdleTimeout: 3 * time.Second, MaxMessageBytes: 7,
+				Start: schema.StartEarliest, MaxKeys: 10_000, Done: "[DONE]",
 			},
 		},
 		"zeros that are allowed": {`linger {} retry_for {}`, "", with(func(s *schema.Stream) { s.Linger, s.RetryFor = 0, 0 })},
@@ -141,7 +145,7 @@ func TestUnknownOptionFields(t *testing.T) {
 		option []byte
 		want   string
 	}{
-		"field":  {protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 2), "grpcsse.v1.Stream has no field with number 1"},
+		"field":  {protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 2), "grpcsse.v1.Stream has no field with number 99"},
 		"nested": {protowire.AppendBytes(protowire.AppendTag(nil, 5, protowire.BytesType), protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 2)), "retention: grpcsse.v1.Retention has no field with number 99"},
 		"broken": {[]byte{0xff}, "cannot be read"},
 	} {
@@ -219,6 +223,10 @@ func TestRestarts(t *testing.T) {
 		{"[grpcsse.v1.stream] { on_lost: END }", http.MethodGet, false},
 		{"idempotency_level: IDEMPOTENT [grpcsse.v1.stream] { on_lost: END }", http.MethodPost, false},
 		{"[grpcsse.v1.stream] { on_lost: RESTART }", http.MethodPost, true},
+		{"[grpcsse.v1.stream] { share: PUBLIC }", http.MethodPost, true},
+		{"[grpcsse.v1.stream] { share: PUBLIC on_lost: END }", http.MethodGet, false},
+		{`[grpcsse.v1.stream] { resume { event_field: "kind" request_field: "symbol" } }`, http.MethodPost, true},
+		{`[grpcsse.v1.stream] { resume { event_field: "kind" request_field: "symbol" } on_lost: END }`, http.MethodPost, false},
 	} {
 		m := table(t, schema.Options{Expose: []string{"*"}}, prices(t, watch("Watch", tt.options))).Methods()[0]
 		if got := m.Restarts(tt.verb); got != tt.want {

@@ -25,6 +25,9 @@ type Options struct {
 	// Partial says that an upstream's schema is still missing: a name in Expose or Rules that matches nothing is then
 	// a warning, not an error.
 	Partial bool
+	// Principals says that the config tells principals apart (`principal`). Where it does not, share: PRINCIPAL is an
+	// error.
+	Principals bool
 }
 
 // Method is one served method. It is immutable.
@@ -292,6 +295,23 @@ func (b *tableBuilder) add(m *Method, md protoreflect.MethodDescriptor, where st
 	for _, binding := range rpc {
 		b.addRoute(m, binding)
 	}
+	b.warnOfCursorInPath(m, where)
+}
+
+// warnOfCursorInPath tells of a request field that the path sets, although the bridge sets it when it opens the call
+// again: whoever looks at the path then sees another cursor than the call's.
+func (b *tableBuilder) warnOfCursorInPath(m *Method, where string) {
+	if m.Stream.Resume == nil {
+		return
+	}
+	field := m.Stream.Resume.Request.String()
+	for _, binding := range m.Bindings {
+		if slices.Contains(binding.Variables, field) {
+			b.warn("%s: resume: request_field %q is in the path %s: every place to begin at is a stream of its own there; bind it by query or body",
+				where, field, binding.Template)
+			return
+		}
+	}
 }
 
 // addStream merges and checks what says how the method is served.
@@ -306,7 +326,8 @@ func (b *tableBuilder) addStream(m *Method, where string, option *grpcssev1.Stre
 		}
 		return
 	}
-	stream, warnings, errs := newStream(mergeStream(option, r.stream), m.Output)
+	merged := mergeStream(option, r.stream)
+	stream, warnings, errs := newStream(merged, m, b.options.Principals)
 	for _, e := range errs {
 		at := where + ": option (grpcsse.v1.stream)"
 		if r.stream != nil {
@@ -319,6 +340,10 @@ func (b *tableBuilder) addStream(m *Method, where string, option *grpcssev1.Stre
 	}
 	for _, warning := range warnings {
 		b.warn("%s: %s", where, warning)
+	}
+	var err error
+	if stream.Fingerprint, err = fingerprint(m.Name, merged); err != nil {
+		b.fail("%s: its (grpcsse.v1.stream) cannot be hashed: %w", where, err)
 	}
 	m.Stream = stream
 }
