@@ -31,10 +31,13 @@ type source struct {
 	outage  int
 	written int
 	ageless bool
-	changed chan struct{}
+	beat    string
+	// leaveErr is what Leave fails with.
+	leaveErr error
+	changed  chan struct{}
 }
 
-func newSource() *source { return &source{changed: make(chan struct{})} }
+func newSource() *source { return &source{changed: make(chan struct{}), beat: ":\n\n"} }
 
 func (s *source) change(f func()) {
 	s.mu.Lock()
@@ -78,6 +81,17 @@ func (s *source) Waiting() ([]byte, int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.waiting, s.outage
+}
+
+func (s *source) Beat(dst []byte) []byte {
+	if waiting, outage := s.Waiting(); outage != 0 {
+		return append(dst, waiting...)
+	}
+	return append(dst, s.beat...)
+}
+
+func (s *source) Leave(dst []byte, reason string) ([]byte, error) {
+	return append(dst, "leave("+reason+")\n\n"...), s.leaveErr
 }
 
 func (s *source) Ageless() bool { return s.ageless }
@@ -232,8 +246,12 @@ func TestMaximumAge(t *testing.T) {
 				time.Sleep(2 * time.Hour)
 				src.end()
 			}
-			if _, err := io.ReadAll(c.reader); err != nil {
-				t.Error(err)
+			want := "leave()\n\n"
+			if ageless {
+				want = ""
+			}
+			if rest, err := io.ReadAll(c.reader); err != nil || string(rest) != want {
+				t.Errorf("at the end: %q, %v, want %q", rest, err, want)
 			}
 			if err := <-c.result; err != nil {
 				t.Errorf("Serve: %v", err)
@@ -355,7 +373,7 @@ func TestOrdinaryPathAbortsWhatIsCut(t *testing.T) {
 
 func TestHead(t *testing.T) {
 	recorder := httptest.NewRecorder()
-	delivery.Head(recorder)
+	delivery.Head(recorder, options)
 	if recorder.Code != http.StatusOK || recorder.Body.Len() != 0 || recorder.Header().Get("X-Accel-Buffering") != "no" {
 		t.Errorf("%d %v %q", recorder.Code, recorder.Header(), recorder.Body)
 	}

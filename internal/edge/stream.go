@@ -13,6 +13,7 @@ import (
 	"github.com/grpc-sse/grpc-sse/internal/delivery"
 	"github.com/grpc-sse/grpc-sse/internal/feed"
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
+	"github.com/grpc-sse/grpc-sse/internal/view"
 )
 
 // serveStream answers a request for a server-streaming method.
@@ -25,7 +26,7 @@ func (e *Edge) serveStream(q *request) {
 		return
 	}
 	if q.head {
-		delivery.Head(q.w)
+		delivery.Head(q.w, e.Delivery)
 		return
 	}
 	message, ok := q.bind(e.RequestBytes)
@@ -69,7 +70,7 @@ func (e *Edge) serveStream(q *request) {
 		end.Problem().Write(q.w)
 		return
 	}
-	if err := delivery.Serve(q.w, q.r, subscription, e.Delivery); err != nil {
+	if err := delivery.Serve(q.w, q.r, view.New(subscription, view.Options{}), e.Delivery); err != nil {
 		e.Logger.Debug("connection ended", "method", q.method.Name, "cause", err)
 	}
 }

@@ -1,0 +1,122 @@
+package view
+
+import (
+	"encoding/json"
+	"math"
+	"strconv"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// responseField reads one field's value out of a response.
+type responseField struct {
+	name    string
+	missing []byte // what stands for the field where the response does not hold it
+}
+
+// newResponseField returns nil for nil.
+func newResponseField(fd protoreflect.FieldDescriptor) *responseField {
+	if fd == nil {
+		return nil
+	}
+	return &responseField{name: fd.JSONName(), missing: defaultJSON(fd)}
+}
+
+func (r *responseField) of(data []byte) []byte {
+	if value, ok := member(data, r.name); ok {
+		return value
+	}
+	return r.missing
+}
+
+// defaultJSON is the JSON of a field that is not set.
+func defaultJSON(fd protoreflect.FieldDescriptor) []byte {
+	switch {
+	case fd.IsList():
+		return []byte("[]")
+	case fd.IsMap():
+		return []byte("{}")
+	case fd.Message() != nil:
+		if jsonKindOf(fd.Message()) == ownJSON {
+			return []byte("null")
+		}
+		return []byte("{}")
+	case fd.Enum() != nil:
+		if fd.Enum().FullName() == "google.protobuf.NullValue" {
+			return []byte("null")
+		}
+		return quoted(string(fd.DefaultEnumValue().Name()))
+	default:
+		return defaultScalar(fd)
+	}
+}
+
+func defaultScalar(fd protoreflect.FieldDescriptor) []byte {
+	v := fd.Default()
+	switch fd.Kind() {
+	case protoreflect.BoolKind:
+		return strconv.AppendBool(nil, v.Bool())
+	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind:
+		return strconv.AppendInt(nil, v.Int(), 10)
+	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
+		return strconv.AppendUint(nil, v.Uint(), 10)
+	case protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind:
+		return quoted(strconv.FormatInt(v.Int(), 10))
+	case protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
+		return quoted(strconv.FormatUint(v.Uint(), 10))
+	case protoreflect.FloatKind:
+		return floatJSON(v.Float(), 32)
+	case protoreflect.DoubleKind:
+		return floatJSON(v.Float(), 64)
+	case protoreflect.BytesKind:
+		text, _ := json.Marshal(v.Bytes()) // base64 cannot fail
+		if v.Bytes() == nil {
+			return []byte(`""`)
+		}
+		return text
+	default:
+		return quoted(v.String())
+	}
+}
+
+func floatJSON(f float64, bits int) []byte {
+	switch {
+	case math.IsNaN(f):
+		return []byte(`"NaN"`)
+	case math.IsInf(f, 1):
+		return []byte(`"Infinity"`)
+	case math.IsInf(f, -1):
+		return []byte(`"-Infinity"`)
+	}
+	return strconv.AppendFloat(nil, f, 'g', -1, bits)
+}
+
+// quoted is s as a JSON string. encoding/json escapes <, >, &, U+2028 and U+2029 as events do.
+func quoted(s string) []byte {
+	text, _ := json.Marshal(s) // a string cannot fail
+	return text
+}
+
+// jsonKind is how a message looks in JSON.
+type jsonKind int
+
+const (
+	fieldsJSON jsonKind = iota // an object with the message's fields
+	keysJSON                   // an object with other keys: Struct, Any
+	ownJSON                    // not an object: Timestamp, wrappers, Value
+)
+
+func jsonKindOf(md protoreflect.MessageDescriptor) jsonKind {
+	switch md.FullName() {
+	case "google.protobuf.Any", "google.protobuf.Struct":
+		return keysJSON
+	case "google.protobuf.Timestamp", "google.protobuf.Duration", "google.protobuf.FieldMask",
+		"google.protobuf.Value", "google.protobuf.ListValue",
+		"google.protobuf.DoubleValue", "google.protobuf.FloatValue", "google.protobuf.Int64Value",
+		"google.protobuf.UInt64Value", "google.protobuf.Int32Value", "google.protobuf.UInt32Value",
+		"google.protobuf.BoolValue", "google.protobuf.StringValue", "google.protobuf.BytesValue":
+		return ownJSON
+	default:
+		return fieldsJSON
+	}
+}
