@@ -18,7 +18,7 @@ const maxFrom = 50_000_000
 
 // Chain streams a hash chain.
 func (b *Backend) Chain(r *scriptv1.ChainRequest, stream grpc.ServerStreamingServer[scriptv1.ChainResponse]) error {
-	return b.watch(stream.Context(), "", r.GetStream(), func(c *call) error {
+	return b.watch(stream.Context(), &call{stream: r.GetStream()}, func(c *call) error {
 		if r.GetSize() > maxSize || r.GetFrom() > maxFrom {
 			return status.Errorf(codes.InvalidArgument, "size is at most %d, and from at most %d", maxSize, maxFrom)
 		}
@@ -91,6 +91,11 @@ func (c *Chain) Add(link *scriptv1.ChainResponse) error {
 	c.Last = link
 	c.Checked++
 	return nil
+}
+
+// LinkOf is the link that an event of a log is.
+func LinkOf(e *scriptv1.BroadcastEvent) *scriptv1.ChainResponse {
+	return &scriptv1.ChainResponse{Stream: e.GetStream(), N: e.GetN(), Prev: e.GetPrev(), Hash: e.GetHash(), Payload: e.GetPayload()}
 }
 
 // payload is text that differs from link to link.

@@ -23,7 +23,7 @@ const maxSize = 64 << 20
 
 // Play runs the script that the request names.
 func (b *Backend) Play(r *scriptv1.PlayRequest, stream grpc.ServerStreamingServer[scriptv1.PlayResponse]) error {
-	return b.watch(stream.Context(), r.GetScript(), r.GetStream(), func(c *call) error {
+	return b.watch(stream.Context(), &call{script: r.GetScript(), stream: r.GetStream()}, func(c *call) error {
 		s, ok := b.script(r.GetScript())
 		if !ok {
 			return status.Errorf(codes.NotFound, "there is no script %q: define it first", r.GetScript())
@@ -39,8 +39,9 @@ func (b *Backend) Play(r *scriptv1.PlayRequest, stream grpc.ServerStreamingServe
 }
 
 // watch runs a call and keeps what becomes of it.
-func (b *Backend) watch(ctx context.Context, script, stream string, run func(*call) error) (err error) {
-	c := &call{script: script, stream: stream, metadata: received(ctx)}
+func (b *Backend) watch(ctx context.Context, c *call, run func(*call) error) (err error) {
+	method, _ := grpc.Method(ctx)
+	c.method, c.metadata = fullName(method), received(ctx)
 	b.begin(c)
 	defer func() {
 		if p := recover(); p != nil {
@@ -50,6 +51,11 @@ func (b *Backend) watch(ctx context.Context, script, stream string, run func(*ca
 		b.notify()
 	}()
 	return run(c)
+}
+
+// fullName is the name of a method as descriptors have it, not as paths do.
+func fullName(path string) string {
+	return strings.ReplaceAll(strings.TrimPrefix(path, "/"), "/", ".")
 }
 
 func received(ctx context.Context) map[string]string {

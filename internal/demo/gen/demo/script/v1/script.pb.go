@@ -1140,7 +1140,13 @@ type EchoRequest struct {
 	// Any text.
 	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
 	// Fail with this instead.
-	Fail          *Fail `protobuf:"bytes,2,opt,name=fail,proto3" json:"fail,omitempty"`
+	Fail *Fail `protobuf:"bytes,2,opt,name=fail,proto3" json:"fail,omitempty"`
+	// Response headers to send. Of the values of one key, each stands for itself where ", " is between them.
+	Headers map[string]string `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Trailers to send.
+	Trailers map[string]string `protobuf:"bytes,4,rep,name=trailers,proto3" json:"trailers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Answer after this long. Default: at once.
+	Wait          *durationpb.Duration `protobuf:"bytes,5,opt,name=wait,proto3" json:"wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1189,13 +1195,36 @@ func (x *EchoRequest) GetFail() *Fail {
 	return nil
 }
 
+func (x *EchoRequest) GetHeaders() map[string]string {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *EchoRequest) GetTrailers() map[string]string {
+	if x != nil {
+		return x.Trailers
+	}
+	return nil
+}
+
+func (x *EchoRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
 // EchoResponse is what was received.
 type EchoResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The text.
 	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
 	// The call's metadata. Values of the same key are joined with ", ".
-	Metadata      map[string]string `protobuf:"bytes,2,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Metadata map[string]string `protobuf:"bytes,2,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// How much time the call had left when it came; not set where it had no deadline.
+	Left          *durationpb.Duration `protobuf:"bytes,3,opt,name=left,proto3" json:"left,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1240,6 +1269,13 @@ func (x *EchoResponse) GetText() string {
 func (x *EchoResponse) GetMetadata() map[string]string {
 	if x != nil {
 		return x.Metadata
+	}
+	return nil
+}
+
+func (x *EchoResponse) GetLeft() *durationpb.Duration {
+	if x != nil {
+		return x.Left
 	}
 	return nil
 }
@@ -1469,7 +1505,10 @@ func (x *ListCallsRequest) GetStream() string {
 type ListCallsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The calls, oldest first.
-	Calls         []*Call `protobuf:"bytes,1,rep,name=calls,proto3" json:"calls,omitempty"`
+	Calls []*Call `protobuf:"bytes,1,rep,name=calls,proto3" json:"calls,omitempty"`
+	// How often each method of the backend was called since it began, unary ones included, by its full name:
+	// demo.script.v1.ScriptService.Echo.
+	Counts        map[string]uint64 `protobuf:"bytes,2,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1511,10 +1550,17 @@ func (x *ListCallsResponse) GetCalls() []*Call {
 	return nil
 }
 
-// Call is what the backend knows of one call of Play or Chain.
+func (x *ListCallsResponse) GetCounts() map[string]uint64 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+// Call is what the backend knows of one streaming call.
 type Call struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The script that it plays; empty for Chain.
+	// The script that it plays; empty for other methods than Play.
 	Script string `protobuf:"bytes,1,opt,name=script,proto3" json:"script,omitempty"`
 	// Its name.
 	Stream string `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
@@ -1527,7 +1573,11 @@ type Call struct {
 	// Whether it ended because its caller cancelled it or went away.
 	Cancelled bool `protobuf:"varint,6,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
 	// The status code with which it ended.
-	Code          uint32 `protobuf:"varint,7,opt,name=code,proto3" json:"code,omitempty"`
+	Code uint32 `protobuf:"varint,7,opt,name=code,proto3" json:"code,omitempty"`
+	// The method's full name: demo.script.v1.BroadcastService.WatchPublic.
+	Method string `protobuf:"bytes,8,opt,name=method,proto3" json:"method,omitempty"`
+	// The cursor with which it was called, as text; empty for none.
+	Cursor        string `protobuf:"bytes,9,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1611,6 +1661,20 @@ func (x *Call) GetCode() uint32 {
 	return 0
 }
 
+func (x *Call) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Call) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
 var File_demo_script_v1_script_proto protoreflect.FileDescriptor
 
 const file_demo_script_v1_script_proto_rawDesc = "" +
@@ -1679,13 +1743,23 @@ const file_demo_script_v1_script_proto_rawDesc = "" +
 	"\x01n\x18\x02 \x01(\x04R\x01n\x12\x12\n" +
 	"\x04prev\x18\x03 \x01(\tR\x04prev\x12\x12\n" +
 	"\x04hash\x18\x04 \x01(\tR\x04hash\x12\x18\n" +
-	"\apayload\x18\x05 \x01(\tR\apayload\"K\n" +
+	"\apayload\x18\x05 \x01(\tR\apayload\"\xfe\x02\n" +
 	"\vEchoRequest\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12(\n" +
-	"\x04fail\x18\x02 \x01(\v2\x14.demo.script.v1.FailR\x04fail\"\xa7\x01\n" +
+	"\x04fail\x18\x02 \x01(\v2\x14.demo.script.v1.FailR\x04fail\x12B\n" +
+	"\aheaders\x18\x03 \x03(\v2(.demo.script.v1.EchoRequest.HeadersEntryR\aheaders\x12E\n" +
+	"\btrailers\x18\x04 \x03(\v2).demo.script.v1.EchoRequest.TrailersEntryR\btrailers\x12-\n" +
+	"\x04wait\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x1a:\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a;\n" +
+	"\rTrailersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd6\x01\n" +
 	"\fEchoResponse\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12F\n" +
-	"\bmetadata\x18\x02 \x03(\v2*.demo.script.v1.EchoResponse.MetadataEntryR\bmetadata\x1a;\n" +
+	"\bmetadata\x18\x02 \x03(\v2*.demo.script.v1.EchoResponse.MetadataEntryR\bmetadata\x12-\n" +
+	"\x04left\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04left\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"Y\n" +
@@ -1697,9 +1771,13 @@ const file_demo_script_v1_script_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x12\n" +
 	"\x10OpenGateResponse\"*\n" +
 	"\x10ListCallsRequest\x12\x16\n" +
-	"\x06stream\x18\x01 \x01(\tR\x06stream\"?\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\"\xc1\x01\n" +
 	"\x11ListCallsResponse\x12*\n" +
-	"\x05calls\x18\x01 \x03(\v2\x14.demo.script.v1.CallR\x05calls\"\x8f\x02\n" +
+	"\x05calls\x18\x01 \x03(\v2\x14.demo.script.v1.CallR\x05calls\x12E\n" +
+	"\x06counts\x18\x02 \x03(\v2-.demo.script.v1.ListCallsResponse.CountsEntryR\x06counts\x1a9\n" +
+	"\vCountsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xbf\x02\n" +
 	"\x04Call\x12\x16\n" +
 	"\x06script\x18\x01 \x01(\tR\x06script\x12\x16\n" +
 	"\x06stream\x18\x02 \x01(\tR\x06stream\x12>\n" +
@@ -1707,7 +1785,9 @@ const file_demo_script_v1_script_proto_rawDesc = "" +
 	"\x04sent\x18\x04 \x01(\x04R\x04sent\x12\x14\n" +
 	"\x05ended\x18\x05 \x01(\bR\x05ended\x12\x1c\n" +
 	"\tcancelled\x18\x06 \x01(\bR\tcancelled\x12\x12\n" +
-	"\x04code\x18\a \x01(\rR\x04code\x1a;\n" +
+	"\x04code\x18\a \x01(\rR\x04code\x12\x16\n" +
+	"\x06method\x18\b \x01(\tR\x06method\x12\x16\n" +
+	"\x06cursor\x18\t \x01(\tR\x06cursor\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*k\n" +
@@ -1741,7 +1821,7 @@ func file_demo_script_v1_script_proto_rawDescGZIP() []byte {
 }
 
 var file_demo_script_v1_script_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_demo_script_v1_script_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_demo_script_v1_script_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_demo_script_v1_script_proto_goTypes = []any{
 	(Kind)(0),                    // 0: demo.script.v1.Kind
 	(*PlayRequest)(nil),          // 1: demo.script.v1.PlayRequest
@@ -1767,54 +1847,62 @@ var file_demo_script_v1_script_proto_goTypes = []any{
 	(*ListCallsResponse)(nil),    // 21: demo.script.v1.ListCallsResponse
 	(*Call)(nil),                 // 22: demo.script.v1.Call
 	nil,                          // 23: demo.script.v1.Headers.ValuesEntry
-	nil,                          // 24: demo.script.v1.EchoResponse.MetadataEntry
-	nil,                          // 25: demo.script.v1.Call.MetadataEntry
-	(*anypb.Any)(nil),            // 26: google.protobuf.Any
-	(*durationpb.Duration)(nil),  // 27: google.protobuf.Duration
+	nil,                          // 24: demo.script.v1.EchoRequest.HeadersEntry
+	nil,                          // 25: demo.script.v1.EchoRequest.TrailersEntry
+	nil,                          // 26: demo.script.v1.EchoResponse.MetadataEntry
+	nil,                          // 27: demo.script.v1.ListCallsResponse.CountsEntry
+	nil,                          // 28: demo.script.v1.Call.MetadataEntry
+	(*anypb.Any)(nil),            // 29: google.protobuf.Any
+	(*durationpb.Duration)(nil),  // 30: google.protobuf.Duration
 }
 var file_demo_script_v1_script_proto_depIdxs = []int32{
 	3,  // 0: demo.script.v1.PlayResponse.message:type_name -> demo.script.v1.Body
 	3,  // 1: demo.script.v1.PlayResponse.note:type_name -> demo.script.v1.Body
 	3,  // 2: demo.script.v1.PlayResponse.error:type_name -> demo.script.v1.Body
 	3,  // 3: demo.script.v1.PlayResponse.open:type_name -> demo.script.v1.Body
-	26, // 4: demo.script.v1.PlayResponse.any:type_name -> google.protobuf.Any
+	29, // 4: demo.script.v1.PlayResponse.any:type_name -> google.protobuf.Any
 	5,  // 5: demo.script.v1.Script.steps:type_name -> demo.script.v1.Step
 	6,  // 6: demo.script.v1.Step.headers:type_name -> demo.script.v1.Headers
 	7,  // 7: demo.script.v1.Step.event:type_name -> demo.script.v1.Event
 	8,  // 8: demo.script.v1.Step.burst:type_name -> demo.script.v1.Burst
-	27, // 9: demo.script.v1.Step.wait:type_name -> google.protobuf.Duration
+	30, // 9: demo.script.v1.Step.wait:type_name -> google.protobuf.Duration
 	9,  // 10: demo.script.v1.Step.fail:type_name -> demo.script.v1.Fail
 	10, // 11: demo.script.v1.Step.end:type_name -> demo.script.v1.End
 	11, // 12: demo.script.v1.Step.drop:type_name -> demo.script.v1.Drop
-	26, // 13: demo.script.v1.Step.any:type_name -> google.protobuf.Any
+	29, // 13: demo.script.v1.Step.any:type_name -> google.protobuf.Any
 	23, // 14: demo.script.v1.Headers.values:type_name -> demo.script.v1.Headers.ValuesEntry
 	0,  // 15: demo.script.v1.Event.kind:type_name -> demo.script.v1.Kind
 	7,  // 16: demo.script.v1.Burst.event:type_name -> demo.script.v1.Event
-	27, // 17: demo.script.v1.Burst.every:type_name -> google.protobuf.Duration
-	26, // 18: demo.script.v1.Fail.details:type_name -> google.protobuf.Any
-	27, // 19: demo.script.v1.ChainRequest.every:type_name -> google.protobuf.Duration
+	30, // 17: demo.script.v1.Burst.every:type_name -> google.protobuf.Duration
+	29, // 18: demo.script.v1.Fail.details:type_name -> google.protobuf.Any
+	30, // 19: demo.script.v1.ChainRequest.every:type_name -> google.protobuf.Duration
 	9,  // 20: demo.script.v1.EchoRequest.fail:type_name -> demo.script.v1.Fail
-	24, // 21: demo.script.v1.EchoResponse.metadata:type_name -> demo.script.v1.EchoResponse.MetadataEntry
-	4,  // 22: demo.script.v1.DefineScriptRequest.script:type_name -> demo.script.v1.Script
-	22, // 23: demo.script.v1.ListCallsResponse.calls:type_name -> demo.script.v1.Call
-	25, // 24: demo.script.v1.Call.metadata:type_name -> demo.script.v1.Call.MetadataEntry
-	1,  // 25: demo.script.v1.ScriptService.Play:input_type -> demo.script.v1.PlayRequest
-	12, // 26: demo.script.v1.ScriptService.Chain:input_type -> demo.script.v1.ChainRequest
-	14, // 27: demo.script.v1.ScriptService.Echo:input_type -> demo.script.v1.EchoRequest
-	16, // 28: demo.script.v1.ControlService.DefineScript:input_type -> demo.script.v1.DefineScriptRequest
-	18, // 29: demo.script.v1.ControlService.OpenGate:input_type -> demo.script.v1.OpenGateRequest
-	20, // 30: demo.script.v1.ControlService.ListCalls:input_type -> demo.script.v1.ListCallsRequest
-	2,  // 31: demo.script.v1.ScriptService.Play:output_type -> demo.script.v1.PlayResponse
-	13, // 32: demo.script.v1.ScriptService.Chain:output_type -> demo.script.v1.ChainResponse
-	15, // 33: demo.script.v1.ScriptService.Echo:output_type -> demo.script.v1.EchoResponse
-	17, // 34: demo.script.v1.ControlService.DefineScript:output_type -> demo.script.v1.DefineScriptResponse
-	19, // 35: demo.script.v1.ControlService.OpenGate:output_type -> demo.script.v1.OpenGateResponse
-	21, // 36: demo.script.v1.ControlService.ListCalls:output_type -> demo.script.v1.ListCallsResponse
-	31, // [31:37] is the sub-list for method output_type
-	25, // [25:31] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	24, // 21: demo.script.v1.EchoRequest.headers:type_name -> demo.script.v1.EchoRequest.HeadersEntry
+	25, // 22: demo.script.v1.EchoRequest.trailers:type_name -> demo.script.v1.EchoRequest.TrailersEntry
+	30, // 23: demo.script.v1.EchoRequest.wait:type_name -> google.protobuf.Duration
+	26, // 24: demo.script.v1.EchoResponse.metadata:type_name -> demo.script.v1.EchoResponse.MetadataEntry
+	30, // 25: demo.script.v1.EchoResponse.left:type_name -> google.protobuf.Duration
+	4,  // 26: demo.script.v1.DefineScriptRequest.script:type_name -> demo.script.v1.Script
+	22, // 27: demo.script.v1.ListCallsResponse.calls:type_name -> demo.script.v1.Call
+	27, // 28: demo.script.v1.ListCallsResponse.counts:type_name -> demo.script.v1.ListCallsResponse.CountsEntry
+	28, // 29: demo.script.v1.Call.metadata:type_name -> demo.script.v1.Call.MetadataEntry
+	1,  // 30: demo.script.v1.ScriptService.Play:input_type -> demo.script.v1.PlayRequest
+	12, // 31: demo.script.v1.ScriptService.Chain:input_type -> demo.script.v1.ChainRequest
+	14, // 32: demo.script.v1.ScriptService.Echo:input_type -> demo.script.v1.EchoRequest
+	16, // 33: demo.script.v1.ControlService.DefineScript:input_type -> demo.script.v1.DefineScriptRequest
+	18, // 34: demo.script.v1.ControlService.OpenGate:input_type -> demo.script.v1.OpenGateRequest
+	20, // 35: demo.script.v1.ControlService.ListCalls:input_type -> demo.script.v1.ListCallsRequest
+	2,  // 36: demo.script.v1.ScriptService.Play:output_type -> demo.script.v1.PlayResponse
+	13, // 37: demo.script.v1.ScriptService.Chain:output_type -> demo.script.v1.ChainResponse
+	15, // 38: demo.script.v1.ScriptService.Echo:output_type -> demo.script.v1.EchoResponse
+	17, // 39: demo.script.v1.ControlService.DefineScript:output_type -> demo.script.v1.DefineScriptResponse
+	19, // 40: demo.script.v1.ControlService.OpenGate:output_type -> demo.script.v1.OpenGateResponse
+	21, // 41: demo.script.v1.ControlService.ListCalls:output_type -> demo.script.v1.ListCallsResponse
+	36, // [36:42] is the sub-list for method output_type
+	30, // [30:36] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_demo_script_v1_script_proto_init() }
@@ -1848,7 +1936,7 @@ func file_demo_script_v1_script_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_demo_script_v1_script_proto_rawDesc), len(file_demo_script_v1_script_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   25,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
