@@ -57,12 +57,20 @@ func (f *configFlags) addServing() {
 	})
 	f.text("listen", "listen", config.DefaultListen, "address for clients, `HOST:PORT`; port 0 is any free one",
 		func(c *configv1.Config, v string) { c.Listen = v })
+	f.text("tls-cert", "tls.cert_file", "", "speak TLS to clients, with the certificate in this PEM `FILE`;\nit is read again when it changes",
+		func(c *configv1.Config, v string) { serverTLS(c).CertFile = v })
+	f.text("tls-key", "tls.key_file", "", "its key, a PEM `FILE`", func(c *configv1.Config, v string) { serverTLS(c).KeyFile = v })
+	f.words("compression", "compression.encodings", "offer streams in this `ENCODING`: gzip, zstd or br (may be repeated, best first)",
+		func(l *config.Loaded, v []string) error {
+			l.Config.Compression = &configv1.Compression{Encodings: v}
+			return nil
+		})
 	f.text("admin", "admin", config.DefaultAdmin, "address of /healthz and /readyz, `HOST:PORT`, or off",
 		func(c *configv1.Config, v string) { c.Admin = v })
 }
 
 func (f *configFlags) addAccess() {
-	f.words("cors-origin", "cors.origins", "let pages of this `ORIGIN` use the bridge, such as https://app.example.com (may be repeated)",
+	f.words("cors-origin", "cors.origins", "let pages of this `ORIGIN` use the bridge, such as\nhttps://app.example.com (may be repeated)",
 		func(l *config.Loaded, v []string) error {
 			cors(l.Config).Origins = v
 			return nil
@@ -78,7 +86,7 @@ func (f *configFlags) addAccess() {
 			if len(v) == 1 && v[0] == "" {
 				v = nil
 			}
-			l.Config.ForwardMetadata = &configv1.ForwardMetadata{Headers: v}
+			l.Config.ForwardMetadata = &configv1.ForwardMetadata{Headers: v, Unkeyed: l.Config.GetForwardMetadata().GetUnkeyed()}
 			return nil
 		})
 	f.text("principal-header", "principal.header", "", "tell clients apart by this request `HEADER`, set by a proxy in front",
@@ -89,10 +97,15 @@ func (f *configFlags) addAccess() {
 		func(c *configv1.Config, v string) {
 			c.Principal = &configv1.Principal{Source: &configv1.Principal_Cookie{Cookie: v}}
 		})
+	f.words("trusted-proxy", "trusted_proxies", "believe X-Forwarded-For of proxies at this `ADDRESS`, such as\n10.0.0.7 or 10.0.0.0/8 (may be repeated)",
+		func(l *config.Loaded, v []string) error {
+			l.Config.TrustedProxies = v
+			return nil
+		})
 }
 
 func (f *configFlags) addTimes() {
-	f.duration("open-window", "open_window", config.DefaultOpenWindow, "wait this long for the backend's first sign of life before a response begins",
+	f.duration("open-window", "open_window", config.DefaultOpenWindow, "wait this long for the backend before a response begins",
 		func(c *configv1.Config, v *durationpb.Duration) { c.OpenWindow = v })
 	f.duration("heartbeat", "heartbeat", config.DefaultHeartbeat, "pause between heartbeats on a quiet connection",
 		func(c *configv1.Config, v *durationpb.Duration) { c.Heartbeat = v })
@@ -100,16 +113,19 @@ func (f *configFlags) addTimes() {
 		func(c *configv1.Config, v *durationpb.Duration) { c.MaxConnectionAge = v })
 	f.duration("write-timeout", "write_timeout", config.DefaultWriteTimeout, "reset a connection that takes no bytes for this long",
 		func(c *configv1.Config, v *durationpb.Duration) { c.WriteTimeout = v })
+	f.duration("unary-timeout", "unary_timeout", config.DefaultUnaryTimeout, "end unary calls after this long, or earlier where a client asks for it",
+		func(c *configv1.Config, v *durationpb.Duration) { c.UnaryTimeout = v })
 	f.duration("drain-window", "drain_window", config.DefaultDrainWindow, "let streams go on for this long after SIGTERM",
 		func(c *configv1.Config, v *durationpb.Duration) { c.DrainWindow = v })
 }
 
 func (f *configFlags) addLimits() {
-	connections := f.set.Uint32("connections", 0, "accept this `MANY` connections from clients (default 90 % of the limit of open files)")
-	f.add("connections", "limits.connections", func(l *config.Loaded) error {
-		limits(l.Config).Connections = *connections
-		return nil
-	})
+	f.number("connections", "limits.connections", "accept this `MANY` connections from clients (default 90 % of the limit of open files)",
+		func(c *configv1.Config, v uint32) { limits(c).Connections = v })
+	f.number("connections-per-ip", "limits.connections_per_ip", "let one client address have this `MANY` streams (default any number)",
+		func(c *configv1.Config, v uint32) { limits(c).ConnectionsPerIp = v })
+	f.number("connections-per-principal", "limits.connections_per_principal", "let one principal have this `MANY` streams (default any number)",
+		func(c *configv1.Config, v uint32) { limits(c).ConnectionsPerPrincipal = v })
 	f.size("log-bytes", "limits.log_bytes", "keep at most this many bytes of events in all, `SIZE` such as 512Mi\n"+
 		"(default a quarter of GOMEMLIMIT where that is set, else 256Mi)", 1<<64-1,
 		func(c *configv1.Config, v uint64) { limits(c).LogBytes = v })
@@ -123,9 +139,11 @@ func (f *configFlags) addLimits() {
 
 // complete tells shells what the flags take.
 func (f *configFlags) complete(cmd *cobra.Command) {
-	fixed := map[string][]string{"log-format": {"text", "json"}, "log-level": logLevels, "admin": {config.AdminOff}}
+	fixed := map[string][]string{
+		"log-format": {"text", "json"}, "log-level": logLevels, "admin": {config.AdminOff}, "compression": {"gzip", "zstd", "br"},
+	}
 	for _, flag := range f.flags {
-		if flag.name == "descriptor-set" {
+		if flag.name == "descriptor-set" || flag.name == "tls-cert" || flag.name == "tls-key" {
 			continue // files, which is what shells complete by themselves
 		}
 		must(cmd.RegisterFlagCompletionFunc(flag.name, cobra.FixedCompletions(fixed[flag.name], cobra.ShellCompDirectiveNoFileComp)))
@@ -148,6 +166,14 @@ func (f *configFlags) add(name, field string, put func(*config.Loaded) error) {
 
 func (f *configFlags) text(name, field, value, usage string, put func(*configv1.Config, string)) {
 	v := f.set.String(name, value, usage)
+	f.add(name, field, func(l *config.Loaded) error {
+		put(l.Config, *v)
+		return nil
+	})
+}
+
+func (f *configFlags) number(name, field, usage string, put func(*configv1.Config, uint32)) {
+	v := f.set.Uint32(name, 0, usage)
 	f.add(name, field, func(l *config.Loaded) error {
 		put(l.Config, *v)
 		return nil
@@ -283,6 +309,13 @@ func displayName(u *configv1.Upstream) string {
 		return u.GetName()
 	}
 	return u.GetTarget()
+}
+
+func serverTLS(c *configv1.Config) *configv1.Tls {
+	if c.Tls == nil {
+		c.Tls = &configv1.Tls{}
+	}
+	return c.Tls
 }
 
 func cors(c *configv1.Config) *configv1.Cors {

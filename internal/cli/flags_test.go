@@ -3,6 +3,7 @@ package cli_test
 import (
 	"log/slog"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,6 +52,8 @@ func settings(t *testing.T, args ...string) *config.Settings {
 	return s
 }
 
+var sameSettings = cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Prefix{})}
+
 // fileConfig sets every field that has a flag to something that is not its default.
 const fileConfig = `
 listen: 127.0.0.1:1
@@ -58,8 +61,12 @@ admin: 127.0.0.1:2
 upstreams: [{name: file, target: "file:1", descriptor_set: nothing}]
 expose: [file.A/*]
 cors: {origins: ["https://file.example"], credentials: true}
-limits: {connections: 11, log_bytes: 11Mi, request_bytes: 11}
+limits: {connections: 11, connections_per_ip: 12, connections_per_principal: 13, log_bytes: 11Mi, request_bytes: 11}
 forward_metadata: {headers: [x-file]}
+tls: {cert_file: nothing, key_file: nothing}
+compression: {encodings: [br]}
+trusted_proxies: [11.0.0.0/8]
+unary_timeout: 6s
 principal: {header: x-file}
 open_window: 1s
 heartbeat: 2s
@@ -72,19 +79,22 @@ log: {format: json, level: error}
 // Every flag that is given wins over the file.
 func TestFlagsWinOverTheFile(t *testing.T) {
 	set := write(t, "set", string(descriptorSet(t)))
+	cert, key := certificate(t)
 	args := []string{
 		"--config", write(t, "grpc-sse.yaml", fileConfig),
 		"--listen", "127.0.0.1:0", "--admin", "off",
 		"--upstream", "a=a:1", "--upstream", "b=b:1", "--descriptor-set", "a=" + set, "--descriptor-set", "b=" + set,
 		"--expose", "a.B/C", "--expose", "*",
 		"--cors-origin", "http://a", "--cors-origin", "http://b", "--cors-credentials=false",
-		"--connections", "7", "--log-bytes", "7Mi", "--request-bytes", "7k",
+		"--tls-cert", cert, "--tls-key", key, "--compression", "zstd", "--compression", "gzip", "--trusted-proxy", "10.0.0.0/8", "--trusted-proxy", "::1",
+		"--connections", "7", "--connections-per-ip", "8", "--connections-per-principal", "9", "--log-bytes", "7Mi", "--request-bytes", "7k",
 		"--forward-metadata", "x-a", "--principal-cookie", "session",
 		"--open-window", "0", "--heartbeat", "9s", "--max-connection-age", "90s", "--write-timeout", "10s", "--drain-window", "0s",
-		"--log-format", "text", "--log-level", "debug",
+		"--unary-timeout", "7s", "--log-format", "text", "--log-level", "debug",
 	}
 	want := &config.Settings{
 		Listen: "127.0.0.1:0",
+		TLS:    &config.TLS{CertFile: cert, KeyFile: key},
 		Upstreams: []config.Upstream{
 			{Name: "a", Target: "a:1", DescriptorSet: descriptorSet(t), DescriptorSetFile: set, MaxConnections: 64},
 			{Name: "b", Target: "b:1", DescriptorSet: descriptorSet(t), DescriptorSetFile: set, MaxConnections: 64},
@@ -93,15 +103,20 @@ func TestFlagsWinOverTheFile(t *testing.T) {
 		Origins:          []string{"http://a", "http://b"},
 		ForwardMetadata:  []string{"x-a"},
 		Principal:        config.Principal{Cookie: "session"},
+		TrustedProxies:   []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+		Compression:      []string{"zstd", "gzip"},
 		Heartbeat:        9 * time.Second,
 		MaxConnectionAge: 90 * time.Second,
 		WriteTimeout:     10 * time.Second,
+		UnaryTimeout:     7 * time.Second,
 		Connections:      7,
-		LogBytes:         7 << 20,
-		RequestBytes:     7000,
-		Log:              config.Log{Format: "text", Level: slog.LevelDebug},
+		ConnectionsPerIP: 8, ConnectionsPerPrincipal: 9,
+		LogBytes:     7 << 20,
+		RequestBytes: 7000,
+		HeaderBytes:  config.DefaultHeaderBytes,
+		Log:          config.Log{Format: "text", Level: slog.LevelDebug},
 	}
-	if diff := cmp.Diff(want, settings(t, args...), cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(want, settings(t, args...), sameSettings); diff != "" {
 		t.Error("(-want +got):\n", diff)
 	}
 	for flag := range cli.ConfigFlags() {
@@ -119,7 +134,9 @@ func TestFlagsWinOverTheFile(t *testing.T) {
 
 // What is not given leaves the file's value, not the flag's default.
 func TestFlagsNotGivenLeaveTheFile(t *testing.T) {
-	got := settings(t, "--config", write(t, "grpc-sse.yaml", strings.Replace(fileConfig, ", descriptor_set: nothing", "", 1)))
+	cert, key := certificate(t)
+	text := strings.NewReplacer(", descriptor_set: nothing", "", "cert_file: nothing", "cert_file: "+cert, "key_file: nothing", "key_file: "+key).Replace(fileConfig)
+	got := settings(t, "--config", write(t, "grpc-sse.yaml", text))
 	want := &config.Settings{
 		Listen: "127.0.0.1:1", Admin: "127.0.0.1:2",
 		Upstreams:       []config.Upstream{{Name: "file", Target: "file:1", MaxConnections: 64}},
@@ -128,11 +145,15 @@ func TestFlagsNotGivenLeaveTheFile(t *testing.T) {
 		Credentials:     true,
 		ForwardMetadata: []string{"x-file"},
 		Principal:       config.Principal{Header: "X-File"},
+		TLS:             &config.TLS{CertFile: cert, KeyFile: key},
+		Compression:     []string{"br"},
+		TrustedProxies:  []netip.Prefix{netip.MustParsePrefix("11.0.0.0/8")},
+		UnaryTimeout:    6 * time.Second,
 		OpenWindow:      time.Second, Heartbeat: 2 * time.Second, MaxConnectionAge: 3 * time.Minute, WriteTimeout: 4 * time.Second, DrainWindow: 5 * time.Second,
-		Connections: 11, LogBytes: 11 << 20, RequestBytes: 11,
+		Connections: 11, ConnectionsPerIP: 12, ConnectionsPerPrincipal: 13, LogBytes: 11 << 20, RequestBytes: 11, HeaderBytes: config.DefaultHeaderBytes,
 		Log: config.Log{Format: "json", Level: slog.LevelError},
 	}
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(want, got, sameSettings); diff != "" {
 		t.Error("(-want +got):\n", diff)
 	}
 }
@@ -142,8 +163,9 @@ func TestFlagDefaultsAreTheDefaults(t *testing.T) {
 	want := settings(t, "--upstream", "a:1")
 	got := settings(t, "--upstream", "a:1", "--listen", config.DefaultListen, "--admin", config.DefaultAdmin, "--open-window", "250ms",
 		"--heartbeat", "8s", "--max-connection-age", "1h", "--write-timeout", "20s", "--drain-window", "20s", "--request-bytes", "64Ki",
-		"--log-format", "text", "--log-level", "info", "--log-bytes", "256Mi", "--connections", "0")
-	if diff := cmp.Diff(want, got); diff != "" {
+		"--log-format", "text", "--log-level", "info", "--log-bytes", "256Mi", "--connections", "0", "--connections-per-ip", "0",
+		"--connections-per-principal", "0", "--unary-timeout", "30s")
+	if diff := cmp.Diff(want, got, sameSettings); diff != "" {
 		t.Error("(-want +got):\n", diff)
 	}
 }

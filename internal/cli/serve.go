@@ -15,7 +15,7 @@ What is served is what has a google.api.http rule or a (grpcsse.v1.stream) optio
 of routes is printed when the schemas have been read; the log goes to standard error.
 
 Every flag has a field in the config file, and the file has more: TLS to a backend, credentials, rules for single
-methods. A flag that is given wins over the file, and a flag that may be repeated replaces the file's list.
+methods, further limits. A flag that is given wins over the file, and a flag that may be repeated replaces the file's list.
 
 SIGTERM or SIGINT ends it cleanly within --drain-window; a second one ends it at once.`
 

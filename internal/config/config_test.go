@@ -9,8 +9,10 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/big"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -27,7 +29,7 @@ import (
 	"github.com/grpc-sse/grpc-sse/internal/config"
 )
 
-var sameSettings = cmp.Options{cmpopts.IgnoreUnexported(tls.Config{}), cmpopts.EquateEmpty(), protocmp.Transform()}
+var sameSettings = cmp.Options{cmpopts.IgnoreUnexported(tls.Config{}), cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Prefix{}), protocmp.Transform()}
 
 func mustResolve(t *testing.T, text string) *config.Settings {
 	t.Helper()
@@ -100,9 +102,11 @@ func TestDefaults(t *testing.T) {
 		MaxConnectionAge: time.Hour,
 		WriteTimeout:     20 * time.Second,
 		DrainWindow:      20 * time.Second,
+		UnaryTimeout:     30 * time.Second,
 		Connections:      got.Connections,
 		LogBytes:         256 << 20,
 		RequestBytes:     64 << 10,
+		HeaderBytes:      32 << 10,
 		Log:              config.Log{Format: "text", Level: slog.LevelInfo},
 	}
 	if diff := cmp.Diff(want, got, sameSettings); diff != "" {
@@ -133,8 +137,13 @@ upstreams:
 expose: ["*", a.B/C, a.B/*, a.B.C]
 cors: {origins: ["https://app.example.com", "http://localhost:3000"], credentials: true}
 rules: [{selector: a.B/C, stream: {linger: 0}}, {selector: a.B.D}]
-limits: {connections: 7, log_bytes: 2Mi, request_bytes: 1k}
+limits: {connections: 7, log_bytes: 2Mi, request_bytes: 1k, connections_per_ip: 1, connections_per_principal: 2,
+  readers_per_stream: 3, calls: 4, header_bytes: 4Ki}
 forward_metadata: {headers: []}
+response_metadata: [x-total, x-row.version]
+trusted_proxies: [10.0.0.0/8, "::1", "::ffff:192.0.2.1", "fd00::/8"]
+compression: {encodings: [zstd, gzip]}
+unary_timeout: 10ms
 principal: {header: x-user-id}
 open_window: 0
 heartbeat: 1s
@@ -144,11 +153,21 @@ log: {format: json, level: debug}
 	if got.Listen != "[::1]:0" || got.Admin != "" || got.OpenWindow != 0 || got.DrainWindow != 0 || got.Heartbeat != time.Second {
 		t.Errorf("addresses or times: %+v", got)
 	}
+	limits := []int{got.ConnectionsPerIP, got.ConnectionsPerPrincipal, got.ReadersPerStream, got.Calls, got.HeaderBytes}
+	if diff := cmp.Diff([]int{1, 2, 3, 4, 4096}, limits); diff != "" {
+		t.Error("limits (-want +got):\n", diff)
+	}
 	if got.Connections != 7 || got.LogBytes != 2<<20 || got.RequestBytes != 1000 {
 		t.Errorf("limits: %+v", got)
 	}
 	if got.ForwardMetadata == nil && len(got.ForwardMetadata) != 0 || got.Principal != (config.Principal{Header: "X-User-Id"}) {
 		t.Errorf("access: %+v", got)
+	}
+	if got := fmt.Sprint(got.TrustedProxies); got != "[10.0.0.0/8 ::1/128 192.0.2.1/32 fd00::/8]" {
+		t.Errorf("trusted proxies: %s", got)
+	}
+	if got := fmt.Sprint(got.ResponseMetadata, got.Compression, got.UnaryTimeout); got != "[x-total x-row.version] [zstd gzip] 10ms" {
+		t.Errorf("responses: %s", got)
 	}
 	if got.Log != (config.Log{Format: "json", Level: slog.LevelDebug}) || !got.Credentials || len(got.Origins) != 2 {
 		t.Errorf("log or origins: %+v", got)

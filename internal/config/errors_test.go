@@ -20,12 +20,14 @@ func TestErrors(t *testing.T) {
 		// The shape of the file.
 		{"unknown key", up + "lissten: ':1'", `test.yaml:2:1: lissten: unknown key; did you mean "listen"? the keys here are ` +
 			`listen, admin, upstreams, expose, cors, rules, limits, forward_metadata, principal, open_window, heartbeat, ` +
-			`max_connection_age, write_timeout, drain_window, log`},
+			`max_connection_age, write_timeout, drain_window, log, tls, compression, trusted_proxies, response_metadata, unary_timeout`},
 		{"unknown key below", up + "limits:\n  log_byte: 5Mi", `test.yaml:3:3: limits.log_byte: unknown key; did you mean "log_bytes"? ` +
-			`the keys here are connections, log_bytes, request_bytes`},
+			`the keys here are connections, log_bytes, request_bytes, connections_per_ip, connections_per_principal, readers_per_stream, ` +
+			`calls, header_bytes`},
 		{"unknown key like none", up + "cors: {xyzzy: 1}", `test.yaml:2:8: cors.xyzzy: unknown key; the keys here are origins, credentials`},
 		{"key by number", up + "1: ':1'", `test.yaml:2:1: 1: unknown key; the keys here are listen, admin, upstreams, expose, cors, ` +
-			`rules, limits, forward_metadata, principal, open_window, heartbeat, max_connection_age, write_timeout, drain_window, log`},
+			`rules, limits, forward_metadata, principal, open_window, heartbeat, max_connection_age, write_timeout, drain_window, log, ` +
+			`tls, compression, trusted_proxies, response_metadata, unary_timeout`},
 		{"key twice", up + "listen: ':1'\nadmin: ':2'\nlisten: ':3'", `test.yaml:4:1: listen: is written twice, first in line 2; keep one of the two`},
 		{"key twice in two spellings", up + "limits:\n  log_bytes: 2Mi\n  logBytes: 3Mi", `test.yaml:4:3: limits.log_bytes: is written twice, first in line 3; keep one of the two`},
 		{
@@ -61,7 +63,7 @@ func TestErrors(t *testing.T) {
 		{"bad number", up + "limits: {connections: many}", `test.yaml:2:23: limits.connections: invalid integer: invalid number, expected digit`},
 		{"several at once", "lissten: 1\nheartbeat: 8\n" + up, "test.yaml:1:1: lissten: unknown key; did you mean \"listen\"? the keys here are " +
 			"listen, admin, upstreams, expose, cors, rules, limits, forward_metadata, principal, open_window, heartbeat, max_connection_age, " +
-			"write_timeout, drain_window, log\ntest.yaml:2:12: heartbeat: invalid duration: missing unit, expected one of [h m s ms us ns]"},
+			"write_timeout, drain_window, log, tls, compression, trusted_proxies, response_metadata, unary_timeout\ntest.yaml:2:12: heartbeat: invalid duration: missing unit, expected one of [h m s ms us ns]"},
 
 		// Bounds from the schema.
 		{"heartbeat too short", up + "heartbeat: 500ms", `test.yaml:2:12: heartbeat: must be greater than or equal to 1s and less than or equal to 60s`},
@@ -73,6 +75,11 @@ func TestErrors(t *testing.T) {
 		{"empty secret", "upstreams: [{target: 'a:1', metadata: {x: {}}}]", `test.yaml:1:43: upstreams[0].metadata["x"].source: exactly one field is required in oneof`},
 		{"empty principal", up + "principal: {}", `test.yaml:2:12: principal.source: exactly one field is required in oneof`},
 		{"empty pattern", up + "expose: ['']", `test.yaml:2:10: expose[0]: must be at least 1 characters`},
+
+		{"unary timeout too short", up + "unary_timeout: 1ms", `test.yaml:2:16: unary_timeout: must be greater than or equal to 0.01s and less than or equal to 3600s`},
+		{"too small heads", up + "limits: {header_bytes: 1k}", `test.yaml:2:24: limits.header_bytes: must be greater than or equal to 4096 and less than or equal to 1048576`},
+		{"unknown encoding", up + "compression: {encodings: [gzip, deflate]}", `test.yaml:2:33: compression.encodings[1]: must be in list [gzip, zstd, br]`},
+		{"encoding twice", up + "compression: {encodings: [gzip, gzip]}", `test.yaml:2:26: compression.encodings: repeated value must contain unique items`},
 
 		// Addresses.
 		{"listen without a port", up + "listen: localhost", `test.yaml:2:9: listen: "localhost" is not HOST:PORT; write, for example, 127.0.0.1:8080`},
@@ -142,6 +149,25 @@ func TestErrors(t *testing.T) {
 		{"principal by a bad header", up + "principal: {header: 'a:b'}", `test.yaml:2:21: principal.header: "a:b" is not the name of a header`},
 		{"principal by a bad cookie", up + "principal: {cookie: ''}", `test.yaml:2:21: principal.cookie: "" is not the name of a cookie`},
 		{"principal by both", up + "principal: {header: a, cookie: b}", `test.yaml:2:32: principal.cookie: field header is already set for oneof source`},
+		{"limit for nobody", up + "limits: {connections_per_principal: 6}", `test.yaml:2:37: limits.connections_per_principal: has no effect without principal, where every request is anonymous; say in principal who a request comes from`},
+		{"unkeyed and not forwarded", up + "forward_metadata: {headers: [a], unkeyed: [a, b]}", `test.yaml:2:47: forward_metadata.unkeyed[1]: "b" is not forwarded; add it to forward_metadata.headers, or leave it out here`},
+		{"unkeyed twice", up + "forward_metadata: {headers: [a], unkeyed: [a, a]}", `test.yaml:2:47: forward_metadata.unkeyed[1]: "a" is listed twice; leave one out`},
+		{"response in upper case", up + "response_metadata: [X-Total]", `test.yaml:2:21: response_metadata[0]: "X-Total" cannot be a response header: write it in lower case: x-total`},
+		{"response twice", up + "response_metadata: [a, a]", `test.yaml:2:24: response_metadata[1]: "a" is listed twice; leave one out`},
+		{"response grpc-", up + "response_metadata: [grpc-status]", `test.yaml:2:21: response_metadata[0]: "grpc-status" cannot be a response header: names that begin with grpc- belong to gRPC`},
+		{"response -bin", up + "response_metadata: [x-bin]", `test.yaml:2:21: response_metadata[0]: "x-bin" cannot be a response header: names that end in -bin are binary in gRPC, and headers are text`},
+		{"response of the connection", up + "response_metadata: [content-length]", `test.yaml:2:21: response_metadata[0]: "content-length" cannot be a response header: gRPC sets it itself, or it is about one connection only`},
+		{"cookies", up + "response_metadata: [set-cookie]", `test.yaml:2:21: response_metadata[0]: "set-cookie" cannot be a response header: cookies are how browsers prove who they are, and no backend may hand them out here`},
+		{"proxy is a name", up + "trusted_proxies: [10.0.0.1, proxy]", `test.yaml:2:29: trusted_proxies[1]: "proxy": not an address or a network; write, for example, 10.0.0.7, 10.0.0.0/8 or fd00::/8`},
+		{"proxy with a zone", up + "trusted_proxies: ['fe80::1%eth0']", `test.yaml:2:19: trusted_proxies[0]: "fe80::1%eth0": not an address or a network; write, for example, 10.0.0.7, 10.0.0.0/8 or fd00::/8`},
+		{"proxy inside a network", up + "trusted_proxies: [10.1.2.3/8]", `test.yaml:2:19: trusted_proxies[0]: "10.1.2.3/8": an address inside a network; write 10.0.0.0/8 for the network, or the address alone`},
+		{"proxies everywhere", up + "trusted_proxies: ['::/0']", `test.yaml:2:19: trusted_proxies[0]: "::/0": everybody would be believed, so that any client could name any address; list the proxies' own networks`},
+		{"proxies of IPv4 in IPv6", up + "trusted_proxies: ['::ffff:10.0.0.0/104']", `test.yaml:2:19: trusted_proxies[0]: "::ffff:10.0.0.0/104": an IPv4 network in IPv6 notation; write it as IPv4, such as 10.0.0.0/8`},
+		{"proxy twice", up + "trusted_proxies: [10.0.0.1, 10.0.0.1/32]", `test.yaml:2:29: trusted_proxies[1]: "10.0.0.1/32": it is listed twice; leave one out`},
+		{"empty proxy", up + "trusted_proxies: ['']", `test.yaml:2:19: trusted_proxies[0]: must be at least 1 characters`},
+		{"empty TLS", up + "tls: {}", `test.yaml:2:6: tls: needs a certificate and its key: give cert_file and key_file`},
+		{"TLS without a key", up + "tls: {cert_file: a}", `test.yaml:2:18: tls.cert_file: a certificate without its key; give key_file too`},
+		{"TLS without a certificate", up + "tls: {key_file: a}", `test.yaml:2:17: tls.key_file: a key without a certificate; give cert_file too`},
 		{"more connections than files", up + "limits: {connections: 4000000000}", ""},
 	}
 	for _, tt := range tests {
@@ -217,50 +243,19 @@ func mustParse(t *testing.T, text string) *config.Loaded {
 	return l
 }
 
-// Files that a config names: relative to its own folder, and each thing that can be wrong with them.
-func TestFiles(t *testing.T) {
-	dir := t.TempDir()
-	cert, key := certificate(t)
-	_, otherKey := certificate(t)
-	write(t, dir, "cert.pem", cert)
-	write(t, dir, "key.pem", key)
-	write(t, dir, "other.pem", otherKey)
-	write(t, dir, "text", "hello\n")
-	write(t, dir, "set", string(descriptorSet(t)))
-	write(t, dir, "huge", strings.Repeat("x", 65<<10))
-	tests := []struct{ name, upstream, want string }{
-		{"all well", "descriptor_set: set, tls: {ca_file: cert.pem, cert_file: " + dir + "/cert.pem, key_file: key.pem}", ""},
-		{
-			"no such file", "descriptor_set: nothing",
-			"descriptor_set: cannot read DIR/nothing: no such file or directory (a relative path begins at the folder of the config file)",
-		},
-		{"no such absolute file", "descriptor_set: " + dir + "/nothing", "descriptor_set: cannot read DIR/nothing: no such file or directory"},
-		{"a folder", "descriptor_set: '.'", "descriptor_set: cannot read DIR: is a folder; name a file in it"},
-		{"no descriptor set", "descriptor_set: text", "descriptor_set: DIR/text is not a serialized FileDescriptorSet; make one with `buf build -o FILE` or `protoc --include_imports -o FILE`"},
-		{"no certificate", "tls: {ca_file: text}", "tls.ca_file: DIR/text holds no certificate in PEM form"},
-		{"no certificate file", "tls: {ca_file: nothing}", "tls.ca_file: cannot read DIR/nothing: no such file or directory (a relative path begins at the folder of the config file)"},
-		{"another's key", "tls: {cert_file: cert.pem, key_file: other.pem}", "tls.cert_file: cannot be used together with key_file: tls: private key does not match public key"},
-		{"too large a secret", "metadata: {x: {file: huge}}", `metadata["x"].file: cannot read DIR/huge: is larger than 65536 bytes; is it the right file?`},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			path := write(t, dir, "grpc-sse.yaml", "upstreams: [{target: 'a:1', "+tt.upstream+"}]")
-			l, err := config.Load(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = l.Resolve()
-			if tt.want == "" {
-				if err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			want := "upstreams[0]." + strings.ReplaceAll(tt.want, "DIR", dir)
-			if err == nil || !strings.HasSuffix(err.Error(), want) || !strings.HasPrefix(err.Error(), path+":1:") {
-				t.Errorf("got  %v\nwant …%s", err, want)
-			}
-		})
+// No header that means something to browsers or proxies can come from a backend.
+func TestResponseMetadata(t *testing.T) {
+	for _, name := range []string{
+		"content-type", "content-length", "content-encoding", "content-disposition", "connection", "transfer-encoding", "cache-control",
+		"vary", "set-cookie", "access-control-allow-origin", "access-control-expose-headers", "retry-after", "location", "etag",
+		"strict-transport-security", "content-security-policy", "content-security-policy-report-only", "cross-origin-opener-policy",
+		"x-accel-redirect", "x-accel-buffering", "x-content-type-options", "www-authenticate", "clear-site-data", "alt-svc",
+		"sec-websocket-accept", "host", "date", "trailer", "upgrade", "a b", "", ":status",
+	} {
+		_, err := mustParse(t, up+"response_metadata: ['"+name+"']").Resolve()
+		if err == nil || !strings.Contains(err.Error(), "response_metadata[0]") {
+			t.Errorf("%q: %v", name, err)
+		}
 	}
 }
 

@@ -53,6 +53,8 @@ func TestExampleShowsEveryField(t *testing.T) {
 	write(t, dir, "prices.binpb", string(descriptorSet(t)))
 	cert, key := certificate(t)
 	write(t, dir, "tls/ca.pem", cert)
+	write(t, dir, "tls/bridge.pem", cert)
+	write(t, dir, "tls/bridge-key.pem", key)
 	write(t, dir, "tls/client.pem", cert)
 	write(t, dir, "tls/client-key.pem", key)
 	write(t, dir, "tls/token", "Bearer secret\n")
