@@ -25,7 +25,7 @@ type step struct {
 	number protowire.Number
 	wire   protowire.Type
 	kind   protoreflect.Kind
-	rivals []rival // the other cases of its oneof
+	rivals []rival // the cases of its oneof; it itself is never looked for here
 }
 
 type rival struct {
@@ -41,9 +41,8 @@ func NewField(path schema.FieldPath) *Field {
 		s := step{number: fd.Number(), wire: wireType(fd.Kind()), kind: fd.Kind()}
 		if oneof := fd.ContainingOneof(); oneof != nil {
 			for i := range oneof.Fields().Len() {
-				if other := oneof.Fields().Get(i); other.Number() != fd.Number() {
-					s.rivals = append(s.rivals, rival{other.Number(), wireType(other.Kind())})
-				}
+				other := oneof.Fields().Get(i)
+				s.rivals = append(s.rivals, rival{other.Number(), wireType(other.Kind())})
 			}
 		}
 		f.steps = append(f.steps, s)

@@ -85,8 +85,11 @@ func drawWire(t *rapid.T, md protoreflect.MessageDescriptor, path schema.FieldPa
 	var wire []byte
 	for range rapid.IntRange(0, 4).Draw(t, "fields") {
 		fd := md.Fields().Get(rapid.IntRange(0, md.Fields().Len()-1).Draw(t, "field"))
-		if len(path) > 0 && rapid.IntRange(0, 2).Draw(t, "on the path") > 0 {
+		if choice := rapid.IntRange(0, 3).Draw(t, "near the path"); len(path) > 0 && choice > 0 {
 			fd = path[0]
+			if oneof := fd.ContainingOneof(); oneof != nil && choice == 1 {
+				fd = oneof.Fields().Get(rapid.IntRange(0, oneof.Fields().Len()-1).Draw(t, "case"))
+			}
 		}
 		rest := path
 		if len(path) > 0 && fd == path[0] {
@@ -97,7 +100,7 @@ func drawWire(t *rapid.T, md protoreflect.MessageDescriptor, path schema.FieldPa
 		case 0:
 			wire = protowire.AppendVarint(protowire.AppendTag(wire, 1000, protowire.VarintType), 5)
 			continue
-		case 1: // a wire type at random: mostly not the field's
+		case 1, 2: // a wire type at random: mostly not the field's, and else maybe out of its range
 			wire = appendAnyhow(t, wire, number)
 			continue
 		}
@@ -244,6 +247,20 @@ func TestFieldFind(t *testing.T) {
 		wire := drawWire(t, md, path, 3)
 		checkFind(t, path, wire, decode(t, md, wire))
 	})
+}
+
+// A varint may be larger than its field: every reader cuts it off in the same way.
+func TestFieldOutOfRange(t *testing.T) {
+	md := fieldMessage(t)
+	for _, kind := range scalars {
+		for _, form := range []string{"plain_", "maybe_"} {
+			path := pathOf(t, md, form+strings.ToLower(kind))
+			for _, v := range []uint64{0, 1, 2, 1 << 31, 1<<32 - 1, 1 << 32, 1<<32 + 1, 1<<33 + 3, 1 << 63, math.MaxUint64} {
+				wire := protowire.AppendVarint(protowire.AppendTag(nil, path.Leaf().Number(), protowire.VarintType), v)
+				checkFind(t, path, wire, decode(t, md, wire))
+			}
+		}
+	}
 }
 
 // What Append has written is what a decoder finds, and it finds everything else as it was.
