@@ -4,7 +4,6 @@ package bridge
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,17 +24,9 @@ import (
 	"github.com/grpc-sse/grpc-sse/internal/upstream"
 )
 
-// Times of the listener.
-const (
-	headerTimeout = 5 * time.Second
-	// readTimeout is for the whole request: also where nobody wants the body, net/http reads it before it answers.
-	readTimeout    = 15 * time.Second
-	idleTimeout    = 60 * time.Second
-	maxHeaderBytes = 32 << 10
-	// lastWrites is how long readers have to take the end of their streams when the drain window is over, and unary calls
-	// to finish.
-	lastWrites = 3 * time.Second
-)
+// lastWrites is how long readers have to take the end of their streams when the drain window is over, and unary calls
+// to finish.
+const lastWrites = 3 * time.Second
 
 // Options are what a bridge takes beside its settings.
 type Options struct {
@@ -133,11 +124,16 @@ func (b *Bridge) wire() error {
 	return nil
 }
 
-// counted lets shutdown wait for every request, taken-over connections included.
+// counted lets shutdown wait for every request, taken-over connections included. While the bridge drains, answers ask
+// clients to open another connection for what comes next (over HTTP/2, GOAWAY): a browser would stay on this one, and
+// never reach the bridge that takes over.
 func (b *Bridge) counted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.handlers.Add(1)
 		defer b.handlers.Done()
+		if b.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -195,6 +191,10 @@ func (b *Bridge) closeUpstreams() {
 // listener, or a mistake that the backends' schemas show.
 func (b *Bridge) Run(ctx context.Context) error {
 	defer b.Close()
+	server, err := b.mainServer()
+	if err != nil {
+		return err
+	}
 	main, admin, err := b.listen(ctx)
 	if err != nil {
 		return err
@@ -211,9 +211,8 @@ func (b *Bridge) Run(ctx context.Context) error {
 			failed <- err
 		}
 	})
-	server := b.server(b.handler)
 	serve(&work, server, delivery.Listener(main), failed)
-	adminServer := b.server(b.adminHandler())
+	adminServer := b.adminServer()
 	if admin != nil {
 		serve(&work, adminServer, admin, failed)
 	}
@@ -225,9 +224,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 		b.drain()
 	}
 	b.feed.Close()
-	b.shutdown(server)
+	shutdown(server)
 	b.handlers.Wait()
-	b.shutdown(adminServer)
+	shutdown(adminServer)
 	return err
 }
 
@@ -235,48 +234,5 @@ func (b *Bridge) Run(ctx context.Context) error {
 func (b *Bridge) drain() {
 	b.draining.Store(true)
 	b.logger.Info("draining", "window", b.settings.DrainWindow, "streams", b.feed.Stats().Active)
-	b.feed.Drain(context.Background(), b.settings.DrainWindow, lastWrites)
-}
-
-func (b *Bridge) listen(ctx context.Context) (main, admin net.Listener, err error) {
-	var config net.ListenConfig
-	if main, err = config.Listen(ctx, "tcp", b.settings.Listen); err != nil {
-		return nil, nil, fmt.Errorf("listen on %s (--listen): %w", b.settings.Listen, err)
-	}
-	b.addr = main.Addr()
-	if b.settings.Admin != "" {
-		if admin, err = config.Listen(ctx, "tcp", b.settings.Admin); err != nil {
-			_ = main.Close()
-			return nil, nil, fmt.Errorf("listen on %s (--admin; \"off\" for none): %w", b.settings.Admin, err)
-		}
-		b.adminAddr = admin.Addr()
-	}
-	close(b.listening)
-	return main, admin, nil
-}
-
-func (b *Bridge) server(h http.Handler) *http.Server {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	return &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		Protocols: protocols, ErrorLog: slog.NewLogLogger(b.logger.Handler(), slog.LevelDebug),
-	}
-}
-
-func serve(work *sync.WaitGroup, server *http.Server, ln net.Listener, failed chan<- error) {
-	work.Go(func() {
-		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-			failed <- fmt.Errorf("serving %s: %w", ln.Addr(), err)
-		}
-	})
-}
-
-// shutdown closes the listener, lets requests finish for a moment and then ends them.
-func (b *Bridge) shutdown(server *http.Server) {
-	ctx, cancel := context.WithTimeout(context.Background(), lastWrites)
-	defer cancel()
-	if err := server.Shutdown(ctx); err != nil {
-		_ = server.Close()
-	}
+	b.feed.Drain(b.settings.DrainWindow, lastWrites)
 }

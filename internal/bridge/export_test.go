@@ -1,11 +1,30 @@
 package bridge
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net/http"
+	"time"
+
+	"github.com/grpc-sse/grpc-sse/internal/config"
 )
 
-// NewServer is the server of the bridge's listeners, for tests.
-func NewServer(h http.Handler) *http.Server {
-	return (&Bridge{logger: slog.New(slog.DiscardHandler)}).server(h)
+// CertificateAge is how old the bridge's knowledge of its certificate's files may be.
+const CertificateAge = certificateAge
+
+// NewServer is the server of the bridge's main listener, for tests.
+func NewServer(h http.Handler, files *config.TLS) (*http.Server, error) {
+	return (&Bridge{
+		handler: h, logger: slog.New(slog.DiscardHandler),
+		settings: &config.Settings{TLS: files, HeaderBytes: config.DefaultHeaderBytes, WriteTimeout: 20 * time.Second},
+	}).mainServer()
+}
+
+// NewCertificate returns the GetCertificate of the certificate in files.
+func NewCertificate(files config.TLS, logger *slog.Logger) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
+	c, err := newCertificate(files, logger)
+	if err != nil {
+		return nil, err
+	}
+	return c.get, nil
 }

@@ -17,6 +17,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// preface is what an HTTP/2 client sends first, before its settings.
+const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
 // TestSlowClients: a client that sends slowly, or nothing, does not hold a connection; not even where nobody waits for
 // what it sends.
 func TestSlowClients(t *testing.T) {
@@ -29,12 +32,18 @@ func TestSlowClients(t *testing.T) {
 		"no body":        {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", "HTTP/1.1 404 ", 15 * time.Second},
 		"idle":           {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 ", 75 * time.Second},
 		"a huge header":  {"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", "HTTP/1.1 431 ", 15 * time.Second},
+		"part of an HTTP/2 preface": {"PRI * HTTP/2.0\r\n\r\nSM", "", 5 * time.Second},
+		"no HTTP/2 settings":       {preface, "", 5 * time.Second},
+		"idle HTTP/2":              {preface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00", "", 65 * time.Second},
 		"endless chunks": {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na", "HTTP/1.1 404 ", 15 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ln := bufconn.Listen(4 << 10)
-				server := bridge.NewServer(http.NotFoundHandler())
+				server, err := bridge.NewServer(http.NotFoundHandler(), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
 				go func() { _ = server.Serve(ln) }()
 				defer server.Close()
 				conn, err := ln.DialContext(t.Context())
