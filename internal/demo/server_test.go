@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,8 +36,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // backend is a demo server in memory, with fake time.
 type backend struct {
 	*grpc.ClientConn
-	stop func() error // stops the server and returns what Serve returned
+	stop    func() error // stops the server and returns what Serve returned
+	skipped atomic.Int64 // how far the backend's clock is ahead of now, in nanoseconds
 }
+
+// now is the time in a bubble, where it begins in the year 2000, moved to where the prices have begun.
+func now() time.Time { return time.Now().Add(27 * 365 * 24 * time.Hour) }
 
 // inBubble runs test with a backend in a synctest bubble: its streams take no time.
 func inBubble(t *testing.T, test func(t *testing.T, b *backend)) {
@@ -45,22 +50,24 @@ func inBubble(t *testing.T, test func(t *testing.T, b *backend)) {
 		l := bufconn.Listen(1 << 20)
 		ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 		served := make(chan error, 1) // one slot, so that Serve can end when nobody waits any more
-		go func() { served <- demo.NewServer(demo.Options{}).Serve(ctx, l) }()
+		b := &backend{}
+		clock := func() time.Time { return now().Add(time.Duration(b.skipped.Load())) }
+		go func() { served <- demo.NewServer(demo.Options{Now: clock}).Serve(ctx, l) }()
 		conn, err := grpc.NewClient("passthrough:///demo",
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
 		if err != nil {
 			t.Fatal(err)
 		}
-		stop := func() error {
+		b.ClientConn, b.stop = conn, func() error {
 			cancel()
 			err := <-served
 			served <- err
 			return err
 		}
-		test(t, &backend{conn, stop})
+		test(t, b)
 		_ = conn.Close()
-		if err := stop(); err != nil {
+		if err := b.stop(); err != nil {
 			t.Errorf("Serve: %v", err)
 		}
 	})

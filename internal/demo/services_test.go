@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	chatv1 "github.com/grpc-sse/grpc-sse/internal/demo/gen/demo/chat/v1"
@@ -214,12 +215,12 @@ func TestPrices(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		symbols []string
-		want    []string // the first ones
+		want    []string // each comes once in each round
 	}{
-		{"all", nil, []string{"ACME", "GLOBEX", "HOOLI", "INITECH", "SOYLENT", "STARK", "UMBRELLA", "WONKA", "ACME", "STARK", "HOOLI"}},
-		{"one", []string{"HOOLI"}, []string{"HOOLI", "HOOLI"}},
-		{"one named twice", []string{"STARK", "STARK"}, []string{"STARK", "STARK"}},
-		{"five", []string{"STARK", "ACME", "WONKA", "HOOLI", "GLOBEX"}, []string{"STARK", "ACME", "WONKA", "HOOLI", "GLOBEX", "STARK", "ACME"}},
+		{"all", nil, []string{"ACME", "GLOBEX", "HOOLI", "INITECH", "SOYLENT", "STARK", "UMBRELLA", "WONKA"}},
+		{"one", []string{"HOOLI"}, []string{"HOOLI"}},
+		{"one named twice", []string{"STARK", "STARK"}, []string{"STARK"}},
+		{"five", []string{"STARK", "ACME", "WONKA", "HOOLI", "GLOBEX"}, []string{"ACME", "GLOBEX", "HOOLI", "STARK", "WONKA"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *backend) {
@@ -228,25 +229,85 @@ func TestPrices(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				numbered(t, got)
 				var symbols []string
-				for _, m := range got {
+				for i, m := range got {
 					symbols = append(symbols, m.GetSymbol())
+					if i > 0 && m.GetSequence() != got[i-1].GetSequence()+1 {
+						t.Fatalf("%d after %d", m.GetSequence(), got[i-1].GetSequence())
+					}
 				}
-				if !slices.Equal(symbols[:len(test.want)], test.want) {
-					t.Errorf("symbols %v, want %v", symbols[:len(test.want)], test.want)
+				for round := range slices.Chunk(symbols, len(test.want)) {
+					if slices.Sort(round); len(round) == len(test.want) && !slices.Equal(round, test.want) {
+						t.Errorf("symbols %v in a round, want %v", round, test.want)
+					}
 				}
-				seen := map[string]bool{}
-				for _, m := range got {
-					seen[m.GetSymbol()] = true
-				}
-				if took := time.Since(begin); took != time.Duration(100-len(seen))*time.Second {
-					t.Errorf("took %v: one of each of %d at once, then one a second", took, len(seen))
+				if took := time.Since(begin); took != time.Duration(100-len(test.want))*time.Second {
+					t.Errorf("took %v: one of each of %d at once, then one a second", took, len(test.want))
 				}
 				checkPrices(t, got)
 			})
 		})
 	}
+}
+
+// A call goes on behind any price of the last ten minutes, in another process, too.
+func TestPricesGoOn(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *backend) {
+		all, err := b.prices(t, 2000, &pricesv1.WatchPricesRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		newest := all[len(all)-1].GetSequence()
+		from := func(after uint32) ([]*pricesv1.WatchPricesResponse, error) {
+			return b.prices(t, 500, &pricesv1.WatchPricesRequest{AfterSequence: after})
+		}
+		for name, after := range map[string]uint32{
+			"the oldest that is known": newest - 1500, "one in the middle": newest - 700, "the newest but some": newest - 500,
+		} {
+			got, err := from(after)
+			want := all[len(all)-1-int(newest-after)+1:][:500]
+			if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" || err != nil {
+				t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+			}
+		}
+		for name, after := range map[string]uint32{
+			"one that is not known": newest - 1501, "the first of all": 1, "one that is too far ahead": newest + 20, "the last of all": 1<<32 - 1,
+		} {
+			if _, err := from(after); status.Code(err) != codes.OutOfRange {
+				t.Errorf("%s: %v, want OUT_OF_RANGE", name, err)
+			}
+		}
+		begin := time.Now()
+		if got, err := b.prices(t, 1, &pricesv1.WatchPricesRequest{AfterSequence: newest}); err != nil || got[0].GetSequence() != newest+1 {
+			t.Errorf("after the newest: %v, %v", got, err)
+		}
+		if took := time.Since(begin); took != 400*time.Millisecond {
+			t.Errorf("the next price took %v", took)
+		}
+	})
+}
+
+// A machine that slept sends no flood of old prices: who asks again is told what is left.
+func TestPricesAfterASleep(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *backend) {
+		stream, err := pricesv1.NewPriceServiceClient(b).WatchPrices(t.Context(), &pricesv1.WatchPricesRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			if _, err := stream.Recv(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.skipped.Add(int64(time.Hour))
+		if _, err = stream.Recv(); status.Code(err) != codes.Aborted {
+			t.Errorf("after the sleep: %v, want ABORTED", err)
+		}
+		b.skipped.Add(int64(-100 * 365 * 24 * time.Hour))
+		if _, err := b.prices(t, 1, &pricesv1.WatchPricesRequest{}); status.Code(err) != codes.FailedPrecondition {
+			t.Errorf("before the epoch: %v, want FAILED_PRECONDITION", err)
+		}
+	})
 }
 
 // checkPrices checks that prices stay near the opening, and change.

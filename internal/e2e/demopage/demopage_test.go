@@ -175,12 +175,28 @@ func TestChat(t *testing.T) {
 func TestStop(t *testing.T) {
 	url := start(t)
 	browsers.Each(t, func(t *testing.T, b *browser.Browser) {
-		u := user{t, b.Open(t, url+"/?stream=prices&start")}
-		u.until("prices", func(s screen) bool { return strings.Contains(s.View, "WONKA") })
+		u := user{t, b.Open(t, url+"/?stream=chat&start")}
+		u.until("an answer", func(s screen) bool { return strings.Contains(s.View, "EventSource") })
 		u.click("stop")
 		u.until("the end", func(s screen) bool {
 			return s.State == "Ended" && strings.HasPrefix(s.Status, "Ended with CANCELLED") && s.Verdict == "good"
 		})
+	})
+}
+
+// A shared call cannot be cancelled by one of its readers: the page only leaves it.
+func TestPrices(t *testing.T) {
+	url := start(t)
+	browsers.Each(t, func(t *testing.T, b *browser.Browser) {
+		u := user{t, b.Open(t, url+"/?stream=prices&start")}
+		u.until("prices", func(s screen) bool { return s.Events >= 12 && strings.Contains(s.View, "WONKA") })
+		u.click("cut")
+		u.until("the way back", func(s screen) bool { return s.State == "Live" && s.Resumed == 1 && s.Verdict == "good" })
+		u.click("stop")
+		s := u.until("the end", func(s screen) bool { return s.State == "Ended" })
+		if s.Verdict != "good" || !strings.HasPrefix(s.Status, "Left. The call goes on") {
+			t.Errorf("after the end: %+v", s)
+		}
 	})
 }
 

@@ -37,6 +37,10 @@ function choose(name) {
   byId('stage-title').textContent = stream.title;
   byId('method').textContent = stream.method;
   byId('start').textContent = stream.start;
+  byId('stop').textContent = stream.shared ? 'Stop watching' : 'Stop the call';
+  byId('stop').title = stream.shared
+    ? 'Closes the connection: the call belongs to all its readers, so none of them can cancel it'
+    : 'POST /sse.cancel: the backend\u2019s call is cancelled';
   for (const fields of controls.querySelectorAll('.fields')) {
     fields.hidden = fields.dataset.for !== name;
     // What is hidden must neither be checked nor sent.
@@ -51,6 +55,7 @@ async function start() {
   const stream = streams[chosen];
   const form = new FormData(controls);
   clear();
+  if (stream.shared) check = new GapCheck(null); // the call may be older than this reader
   const number = String(runs);
   say('Starting …');
   pill('connecting');
@@ -73,6 +78,7 @@ async function start() {
     state: () => mine() && onState(),
   });
   run.path = url;
+  run.shared = stream.shared === true;
   onState();
   showCurl();
 }
@@ -95,12 +101,12 @@ function clear() {
 /** Ends what runs, before something else begins. */
 function leave() {
   if (!run?.going) return;
-  run.cancel().catch(() => {}); // it would end by itself a little later
+  if (!run.shared) run.cancel().catch(() => {}); // it would end by itself a little later
   run.close();
 }
 
 function onEvent(type, data) {
-  check.add(data.sequence, run.connections, run.catchingUp);
+  check.add(data.sequence, run.connections, run.inSnapshot ? 'snapshot' : run.catchingUp ? 'waited' : 'ok');
   view.event(type, data);
   showNumbers();
 }
@@ -149,7 +155,7 @@ function onState() {
 }
 
 function endText() {
-  if (!run.status) return 'Closed.';
+  if (!run.status) return run.shared ? 'Left. The call goes on for other readers, and for a while without any.' : 'Closed.';
   if (!run.status.code) return 'Ended with OK. EventSource was told to stop (204), and did.';
   return `Ended with ${run.status.status}: ${run.status.message || 'no message'}.`;
 }
@@ -206,7 +212,10 @@ controls.addEventListener('submit', (event) => {
   start();
 });
 byId('cut').addEventListener('click', cut);
-byId('stop').addEventListener('click', () => run?.cancel().catch((error) => say(`Could not stop the call: ${error.message}`, true)));
+byId('stop').addEventListener('click', () => {
+  if (run?.shared) run.close();
+  else run?.cancel().catch((error) => say(`Could not stop the call: ${error.message}`, true));
+});
 byId('follow').addEventListener('change', () => showFrames(wire.connections));
 byId('copy').addEventListener('click', async () => {
   try {

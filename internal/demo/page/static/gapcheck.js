@@ -12,20 +12,26 @@ export class GapCheck {
   twice = 0;
   /** How often the bridge said that what follows does not continue what came before. */
   resets = 0;
-  /** The newest results, oldest first: {sequence, connection, kind}, kind 'ok', 'waited', 'missing', 'twice' or 'reset'. */
+  /** The newest results, oldest first: {sequence, connection, kind}, kind 'ok', 'waited', 'snapshot', 'missing', 'twice' or 'reset'. */
   tape = [];
   /** The first and the last number since the last reset; 0 for none. */
   first = 0;
   last = 0;
 
-  #expected = 1;
+  #expected;
+
+  /** first: the number that the first event must have; null where that may be any. */
+  constructor(first = 1) {
+    this.#expected = first ?? undefined;
+  }
 
   /**
-   * Takes the number of the next event, the connection that brought it, counted from 1, and whether it had been waiting
-   * for this connection.
+   * Takes the number of the next event, the connection that brought it, counted from 1, and how it came: 'ok', 'waited'
+   * when it had been waiting for this connection, 'snapshot' when it is the newest of its key, so that those before it
+   * need not come.
    */
-  add(sequence, connection, waited = false) {
-    if (this.#expected === undefined) this.#expected = sequence;
+  add(sequence, connection, how = 'ok') {
+    if (this.#expected === undefined || (how === 'snapshot' && sequence > this.#expected)) this.#expected = sequence;
     if (sequence < this.#expected) {
       if (this.missing.delete(sequence)) {
         this.events++; // late, but it came
@@ -44,7 +50,7 @@ export class GapCheck {
     this.first ||= sequence;
     this.last = sequence;
     this.#expected = sequence + 1;
-    this.#keep({ sequence, connection, kind: waited ? 'waited' : 'ok' });
+    this.#keep({ sequence, connection, kind: how });
   }
 
   /** The bridge said that the next number may be any. */

@@ -53,6 +53,11 @@ export class Run {
     return this.connections > 1 && performance.now() - this.openedAt < 100;
   }
 
+  /** Whether the event that came last is part of a snapshot: the newest of its key, sent to who joins a shared stream. */
+  get inSnapshot() {
+    return /~s\d/.test(this.lastId);
+  }
+
   /** Gives the connection up. The call goes on for a while: that is what #cancel is for. */
   close() {
     this.#source.close();

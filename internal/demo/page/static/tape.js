@@ -35,6 +35,7 @@ function cell({ sequence, connection, kind }) {
   const title = {
     ok: `Event ${sequence}, connection ${connection}`,
     waited: `Event ${sequence}, connection ${connection}: it had been waiting`,
+    snapshot: `Event ${sequence}, connection ${connection}: the newest of its key when the connection began`,
     missing: `Event ${sequence} is missing`,
     twice: `Event ${sequence} came again on connection ${connection}`,
     reset: 'stream.reset: what follows does not continue what came before',

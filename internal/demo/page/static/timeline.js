@@ -14,7 +14,7 @@ const CONTROL = {
   'stream.waiting': (data) => `the backend cannot be reached (${data.code}), attempt ${data.attempt}`,
   'stream.busy': (data) => `the connection ends, the stream does not: ${data.reason}`,
   'stream.undecodable': (data) => `a message that cannot be shown: ${data.reason}`,
-  'stream.bookmark': () => 'the position moved',
+  'stream.bookmark': () => 'everything up to this position has come',
   'stream.end': (data) => data.code ? `${data.status}: ${data.message}` : 'the call ended with OK',
 };
 
@@ -58,8 +58,9 @@ function card(connection, number, hue) {
 
 function received(connection) {
   const range = connection.first === connection.last ? connection.first : `${connection.first} to ${connection.last}`;
-  const waiting = connection.waiting > 0 ? `; ${connection.waiting} of them had been waiting and came at once` : '';
-  return `${plural(connection.events, 'event')}: ${range}${waiting}`;
+  const waiting = connection.waiting > 0 && connection.snapshot === 0 ? `; ${connection.waiting} of them had been waiting and came at once` : '';
+  const snapshot = connection.snapshot > 0 ? `; the first ${connection.snapshot} are a snapshot, the newest of each key` : '';
+  return `${plural(connection.events, 'event')}: ${range}${snapshot}${waiting}`;
 }
 
 function ending(connection) {

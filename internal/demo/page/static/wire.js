@@ -61,6 +61,8 @@ class Connection {
   last = 0;
   /** How many of them came within a moment of the first frame: they had been waiting. */
   waiting = 0;
+  /** How many of them are part of a snapshot. */
+  snapshot = 0;
   /** Events of the bridge: {type, data, at}. */
   control = [];
   retry = 0;
@@ -125,6 +127,7 @@ class Connection {
     this.events++;
     this.first ||= sequence;
     this.last = sequence;
+    if (/~s\d/.test(frame.id)) this.snapshot++;
     const opened = this.control[0]?.at ?? this.at;
     if (this.lastEventId && at - opened < 100) this.waiting++;
   }

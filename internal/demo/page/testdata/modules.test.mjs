@@ -45,6 +45,21 @@ test('gap check', () => {
   assert.deepEqual(checked(1, 2, 'reset', 9, 11), { events: 4, missing: [10], twice: 0, good: false });
 });
 
+test('gap check of a shared stream', () => {
+  const late = new GapCheck(null);
+  for (const n of [5, 6]) late.add(n, 1);
+  assert.deepEqual([late.events, late.missing.size, late.first], [2, 0, 5]);
+  const check = new GapCheck(null);
+  for (const n of [41, 45, 48]) check.add(n, 1, 'snapshot');
+  check.add(49, 1);
+  assert.deepEqual([check.events, check.missing.size, check.twice, check.first, check.last], [4, 0, 0, 41, 49]);
+  check.add(51, 1); // what follows a snapshot must follow it without a gap
+  assert.deepEqual([...check.missing], [50]);
+  for (const n of [51, 60]) check.add(n, 2, 'snapshot');
+  assert.deepEqual([check.events, check.missing.size, check.twice], [6, 1, 1]);
+  assert.deepEqual(check.tape.map((cell) => cell.kind), ['snapshot', 'snapshot', 'snapshot', 'ok', 'missing', 'ok', 'twice', 'snapshot']);
+});
+
 test('the tape is bounded', () => {
   const check = new GapCheck();
   for (let i = 1; i <= 5000; i++) check.add(i, 1);
@@ -85,6 +100,14 @@ test('a run that is refused', () => {
   assert.equal(r.state, 'refused');
 });
 
+test('events of a snapshot', () => {
+  const { r, source } = run();
+  for (const [id, want] of [['7.abc~s9', true], ['7.abc~s9~cAA', true], ['9.abc', false], ['9.abs9~cs9', false]]) {
+    source.emit('token', { sequence: 1 }, id);
+    assert.equal(r.inSnapshot, want, id);
+  }
+});
+
 test('leftovers of a torn frame in front of the first frame', () => {
   const { r, source } = run();
   source.emit('stream.open', '{"sequence":\n\n{"resumed":true}', '1.a');
@@ -102,6 +125,7 @@ test('frames on the wire', () => {
   say('head', { status: 200, header: { 'Content-Type': ['text/event-stream; charset=utf-8'] } });
   say('bytes', { text: ':\nretry: 2000\nid: 7.x\nevent: stream.open\ndata: {"resu' });
   say('bytes', { text: 'med":true}\n\nid: 8.x\nevent: deploy\ndata: {"sequence":8}\n\n:\n\nid: 9' });
+  assert.equal(wire.connections[0].snapshot, 0);
   source.emit('bytes', { run: '0', connection: 4, text: 'of an older run' });
   say('close-connection', { at: 2000, why: 'cut' });
   const [c] = wire.connections;

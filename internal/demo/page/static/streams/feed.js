@@ -1,4 +1,6 @@
 // A feed of numbered items. GET /v1/feed
+//
+// Shared: every tab that asks for the same reads one call, from the oldest item that the bridge keeps.
 import { el } from '../dom.js';
 
 const SHOWN = 60;
@@ -7,6 +9,7 @@ export const feed = {
   title: 'Feed',
   method: 'demo.feed.v1.FeedService/WatchFeed',
   start: 'Watch the feed',
+  shared: true,
   // The types are the kinds of items: the method says `event: {field: "kind"}`.
   types: ['deploy', 'comment', 'alert', 'signup'],
 

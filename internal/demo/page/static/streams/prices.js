@@ -1,4 +1,6 @@
 // A table of prices that change. GET /v1/prices?symbols=…
+//
+// Shared: every tab that asks for the same reads one call, and gets the newest price of each symbol first.
 import { el } from '../dom.js';
 
 const dollars = new Intl.NumberFormat('en-US', { minimumFractionDigits: 2, maximumFractionDigits: 2 });
@@ -10,6 +12,7 @@ export const prices = {
   title: 'Prices',
   method: 'demo.prices.v1.PriceService/WatchPrices',
   start: 'Watch the prices',
+  shared: true,
   types: ['price'],
 
   url(form) {

@@ -177,9 +177,9 @@ const file_demo_feed_v1_feed_proto_rawDesc = "" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x12\n" +
 	"\x04text\x18\x04 \x01(\tR\x04text\x12.\n" +
-	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time2\x82\x01\n" +
-	"\vFeedService\x12s\n" +
-	"\tWatchFeed\x12\x1e.demo.feed.v1.WatchFeedRequest\x1a\x1f.demo.feed.v1.WatchFeedResponse\"#\xba\x98\x1c\f2\x02\b<J\x06\x12\x04kind\x82\xd3\xe4\x93\x02\n" +
+	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time2\x86\x01\n" +
+	"\vFeedService\x12w\n" +
+	"\tWatchFeed\x12\x1e.demo.feed.v1.WatchFeedRequest\x1a\x1f.demo.feed.v1.WatchFeedResponse\"'\xba\x98\x1c\x10\b\x03\x10\x022\x02\b<J\x06\x12\x04kind\x82\xd3\xe4\x93\x02\n" +
 	"\x12\b/v1/feed\x90\x02\x010\x01BDZBgithub.com/grpc-sse/grpc-sse/internal/demo/gen/demo/feed/v1;feedv1b\x06proto3"
 
 var (

@@ -32,8 +32,10 @@ const (
 type FeedServiceClient interface {
 	// WatchFeed streams one item after the other, numbered without a gap. It never ends, unless `count` says so.
 	//
-	// The event's type is the item's `kind`: a page listens to the kinds that it wants. A feed that nobody reads goes on
-	// for a minute, so that a laptop that was closed for a moment misses nothing.
+	// The event's type is the item's `kind`: a page listens to the kinds that it wants. Everybody who asks for the same
+	// reads the same call, from the oldest item that is kept. A feed that nobody reads goes on for a minute, so that a
+	// laptop that was closed for a moment misses nothing; who asks after that starts it anew. The method has no `resume`:
+	// when this backend goes away the feed starts again with the number 1, and `stream.reset` says so.
 	WatchFeed(ctx context.Context, in *WatchFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchFeedResponse], error)
 }
 
@@ -72,8 +74,10 @@ type FeedService_WatchFeedClient = grpc.ServerStreamingClient[WatchFeedResponse]
 type FeedServiceServer interface {
 	// WatchFeed streams one item after the other, numbered without a gap. It never ends, unless `count` says so.
 	//
-	// The event's type is the item's `kind`: a page listens to the kinds that it wants. A feed that nobody reads goes on
-	// for a minute, so that a laptop that was closed for a moment misses nothing.
+	// The event's type is the item's `kind`: a page listens to the kinds that it wants. Everybody who asks for the same
+	// reads the same call, from the oldest item that is kept. A feed that nobody reads goes on for a minute, so that a
+	// laptop that was closed for a moment misses nothing; who asks after that starts it anew. The method has no `resume`:
+	// when this backend goes away the feed starts again with the number 1, and `stream.reset` says so.
 	WatchFeed(*WatchFeedRequest, grpc.ServerStreamingServer[WatchFeedResponse]) error
 	mustEmbedUnimplementedFeedServiceServer()
 }

@@ -32,8 +32,12 @@ type WatchPricesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The symbols to watch: ACME, GLOBEX, HOOLI, INITECH, SOYLENT, STARK, UMBRELLA, WONKA. Default: all of them.
 	Symbols []string `protobuf:"bytes,1,rep,name=symbols,proto3" json:"symbols,omitempty"`
-	// The pause between two changes. Default 0.4 s; 0.02 s to 60 s.
-	Interval      *durationpb.Duration `protobuf:"bytes,2,opt,name=interval,proto3" json:"interval,omitempty"`
+	// The pause between two changes. Default 0.4 s; 0.1 s to 60 s.
+	Interval *durationpb.Duration `protobuf:"bytes,2,opt,name=interval,proto3" json:"interval,omitempty"`
+	// Begin behind the price of this number. Default: with the newest price of each symbol. OUT_OF_RANGE where the price
+	// that follows is no longer known (the last 10 minutes are), or lies in the future. Browsers need not care: the bridge
+	// fills it in.
+	AfterSequence uint32 `protobuf:"varint,3,opt,name=after_sequence,json=afterSequence,proto3" json:"after_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -82,10 +86,19 @@ func (x *WatchPricesRequest) GetInterval() *durationpb.Duration {
 	return nil
 }
 
+func (x *WatchPricesRequest) GetAfterSequence() uint32 {
+	if x != nil {
+		return x.AfterSequence
+	}
+	return 0
+}
+
 // WatchPricesResponse is one price.
 type WatchPricesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Counts the messages of this call from 1.
+	// The price's number: one more than that of the price before it. It follows from the time, so it goes on when the
+	// backend is started again; prices of other `symbols` or another `interval` have numbers of their own. A 32-bit
+	// number, because protobuf's JSON writes 64-bit integers as strings.
 	Sequence uint32 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// What has the price.
 	Symbol string `protobuf:"bytes,2,opt,name=symbol,proto3" json:"symbol,omitempty"`
@@ -178,10 +191,11 @@ var File_demo_prices_v1_prices_proto protoreflect.FileDescriptor
 
 const file_demo_prices_v1_prices_proto_rawDesc = "" +
 	"\n" +
-	"\x1bdemo/prices/v1/prices.proto\x12\x0edemo.prices.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17grpcsse/v1/stream.proto\"e\n" +
+	"\x1bdemo/prices/v1/prices.proto\x12\x0edemo.prices.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17grpcsse/v1/stream.proto\"\x8c\x01\n" +
 	"\x12WatchPricesRequest\x12\x18\n" +
 	"\asymbols\x18\x01 \x03(\tR\asymbols\x125\n" +
-	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\xe2\x01\n" +
+	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\binterval\x12%\n" +
+	"\x0eafter_sequence\x18\x03 \x01(\rR\rafterSequence\"\xe2\x01\n" +
 	"\x13WatchPricesResponse\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\rR\bsequence\x12\x16\n" +
 	"\x06symbol\x18\x02 \x01(\tR\x06symbol\x12\x12\n" +
@@ -189,10 +203,10 @@ const file_demo_prices_v1_prices_proto_rawDesc = "" +
 	"\x05price\x18\x04 \x01(\x01R\x05price\x12*\n" +
 	"\x0echange_percent\x18\x05 \x01(\x01H\x00R\rchangePercent\x88\x01\x01\x12.\n" +
 	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04timeB\x11\n" +
-	"\x0f_change_percent2\x96\x01\n" +
-	"\fPriceService\x12\x85\x01\n" +
-	"\vWatchPrices\x12\".demo.prices.v1.WatchPricesRequest\x1a#.demo.prices.v1.WatchPricesResponse\"+\xba\x98\x1c\x12*\a\n" +
-	"\x02\b<\x10\xd0\x0fJ\a\x1a\x05price\x82\xd3\xe4\x93\x02\f\x12\n" +
+	"\x0f_change_percent2\xb5\x01\n" +
+	"\fPriceService\x12\xa4\x01\n" +
+	"\vWatchPrices\x12\".demo.prices.v1.WatchPricesRequest\x1a#.demo.prices.v1.WatchPricesResponse\"J\xba\x98\x1c1\b\x03\x10\x03\x1a\x06symbol\"\x1a\n" +
+	"\bsequence\x12\x0eafter_sequenceJ\a\x1a\x05price\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/v1/prices\x90\x02\x010\x01BHZFgithub.com/grpc-sse/grpc-sse/internal/demo/gen/demo/prices/v1;pricesv1b\x06proto3"
 
 var (

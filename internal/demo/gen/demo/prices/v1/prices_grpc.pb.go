@@ -30,11 +30,15 @@ const (
 //
 // PriceService knows what things cost.
 type PriceServiceClient interface {
-	// WatchPrices streams prices: first one of each symbol, then every change. It never ends.
+	// WatchPrices streams prices: first the newest of each symbol, then every change. It never ends.
 	//
 	// A list in the query is a repeated key: `/v1/prices?symbols=ACME&symbols=GLOBEX`; a duration is written `0.5s`.
-	// The response has no oneof, so `event` gives all its events the type `price`. Only the newest prices are worth
-	// having, so little is kept for clients that come back.
+	// The response has no oneof, so `event` gives all its events the type `price`.
+	//
+	// Prices are the same for everybody, so all readers share one call: a thousand browsers cost this backend as much as
+	// one. Who joins gets the newest price of each symbol first, and then what follows. And since every message has its
+	// number, and a call can begin behind any of them, a call that is lost goes on where it stopped: a restart of this
+	// backend shows nothing in the browsers but a pause.
 	WatchPrices(ctx context.Context, in *WatchPricesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchPricesResponse], error)
 }
 
@@ -71,11 +75,15 @@ type PriceService_WatchPricesClient = grpc.ServerStreamingClient[WatchPricesResp
 //
 // PriceService knows what things cost.
 type PriceServiceServer interface {
-	// WatchPrices streams prices: first one of each symbol, then every change. It never ends.
+	// WatchPrices streams prices: first the newest of each symbol, then every change. It never ends.
 	//
 	// A list in the query is a repeated key: `/v1/prices?symbols=ACME&symbols=GLOBEX`; a duration is written `0.5s`.
-	// The response has no oneof, so `event` gives all its events the type `price`. Only the newest prices are worth
-	// having, so little is kept for clients that come back.
+	// The response has no oneof, so `event` gives all its events the type `price`.
+	//
+	// Prices are the same for everybody, so all readers share one call: a thousand browsers cost this backend as much as
+	// one. Who joins gets the newest price of each symbol first, and then what follows. And since every message has its
+	// number, and a call can begin behind any of them, a call that is lost goes on where it stopped: a restart of this
+	// backend shows nothing in the browsers but a pause.
 	WatchPrices(*WatchPricesRequest, grpc.ServerStreamingServer[WatchPricesResponse]) error
 	mustEmbedUnimplementedPriceServiceServer()
 }
