@@ -35,6 +35,11 @@ func backOff(failures int, asked time.Duration) time.Duration {
 // upTo returns a random duration in (0, bound].
 func upTo(bound time.Duration) time.Duration { return 1 + rand.N(bound) }
 
+// wakeIn draws the moment after which a held call goes on that is woken now.
+func (u *Upstream) wakeIn() time.Duration {
+	return upTo(wakeSpread + time.Duration(u.waiting.Load())*wakeSpreadPerCall)
+}
+
 // sleep waits for d, or, where ready is not nil, until a moment after ready is closed if that is sooner. It returns
 // false when ctx or the Upstream ended first.
 func (u *Upstream) sleep(ctx context.Context, d time.Duration, ready <-chan struct{}) bool {
@@ -49,8 +54,7 @@ func (u *Upstream) sleep(ctx context.Context, d time.Duration, ready <-chan stru
 			return true
 		case <-ready:
 			ready = nil
-			spread := wakeSpread + time.Duration(u.waiting.Load())*wakeSpreadPerCall
-			timer.Reset(min(time.Until(until), upTo(spread)))
+			timer.Reset(min(time.Until(until), u.wakeIn()))
 		case <-ctx.Done():
 			return false
 		case <-u.ctx.Done():

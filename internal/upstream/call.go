@@ -137,29 +137,37 @@ type Message struct {
 	Expired bool
 }
 
-// Invoke makes a unary call and returns the response message with the backend's headers and trailers. The error is an
-// [*outcome.Error]. The call is repeated once, at once, when the backend refused it unseen (a connection that was being
+// Invoke makes a unary call and returns the response message with the backend's headers and trailers, which also an error
+// may come with. The error is an [*outcome.Error]. ctx's deadline is told to the backend; past it the call ends with
+// DEADLINE_EXCEEDED. The call is repeated once, at once, when the backend refused it unseen (a connection that was being
 // closed); else never.
 func (u *Upstream) Invoke(ctx context.Context, c Call) (resp []byte, header, trailer metadata.MD, err error) {
+	g := u.gate(c.Method)
+	p, _ := g.enter()
+	if p == nil {
+		return nil, nil, nil, gateClosed(g.nextProbe()).Err()
+	}
+	var o outcome.Outcome
 	for range 2 {
-		var o outcome.Outcome
-		var refused bool
-		resp, header, trailer, o, refused = u.invoke(ctx, &c)
-		if err = o.Err(); err == nil || !refused {
+		resp, header, trailer, o = u.invoke(ctx, &c, p)
+		if refused := !p.began.IsZero() && o.Class == outcome.Broken && !o.Sent; !refused {
 			break
 		}
 	}
-	return resp, header, trailer, err
+	u.judge(ctx, p, o)
+	return resp, header, trailer, o.Err()
 }
 
-func (u *Upstream) invoke(ctx context.Context, c *Call) (
-	resp []byte, header, trailer metadata.MD, o outcome.Outcome, refused bool,
+// invoke makes the call once.
+func (u *Upstream) invoke(ctx context.Context, c *Call, p *pass) (
+	resp []byte, header, trailer metadata.MD, o outcome.Outcome,
 ) {
 	opts := append(c.options(), grpc.Header(&header), grpc.Trailer(&trailer))
 	s, err := u.pool.open(u.outgoing(ctx, c.metadata()), &grpc.StreamDesc{}, c.Method, opts)
 	if err != nil {
-		return nil, nil, nil, u.notOpened(ctx, err), false
+		return nil, nil, nil, u.notOpened(ctx, err)
 	}
+	p.begin()
 	defer s.cancel(nil)
 	var f frame
 	defer f.free()
@@ -168,10 +176,9 @@ func (u *Upstream) invoke(ctx context.Context, c *Call) (
 		err = s.RecvMsg(&f)
 	}
 	if err != nil {
-		o = u.ended(ctx, s, err, c)
-		return nil, header, trailer, o, o.Class == outcome.Broken && !o.Sent
+		return nil, header, trailer, u.ended(ctx, s, err, c)
 	}
-	return slices.Clone(f.data()), header, trailer, outcome.Outcome{}, false
+	return slices.Clone(f.data()), header, trailer, outcome.Outcome{}
 }
 
 // notOpened is the outcome of a call that pool.open could not open.

@@ -99,6 +99,7 @@ func (p *pool) watch(s *slot, logged bool) {
 			close(p.becameReady)
 			p.becameReady = make(chan struct{})
 			p.mu.Unlock()
+			p.u.hasten()
 			if logged && !up {
 				p.u.log.Info("the backend is back")
 			}

@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/grpc-sse/grpc-sse/internal/cursor"
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
 )
 
@@ -36,7 +35,7 @@ const (
 // The sequence can be read once, by one goroutine.
 func (u *Upstream) Stream(ctx context.Context, c Call) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
-		r := &run{u: u, call: &c, yield: yield, lostAt: time.Now()}
+		r := &run{u: u, call: &c, gate: u.gate(c.Method), yield: yield, lostAt: time.Now()}
 		if o := r.play(ctx); !r.left && o.Class != outcome.End {
 			yield(Message{}, o.Err())
 		}
@@ -47,9 +46,11 @@ func (u *Upstream) Stream(ctx context.Context, c Call) iter.Seq2[Message, error]
 type run struct {
 	u     *Upstream
 	call  *Call
+	gate  *gate
 	yield func(Message, error) bool
 	left  bool // the reader has left the iteration
 
+	tried      bool // it was tried before
 	everOpened bool
 	// How the call was lost after it had left this process, from its loss until the next message.
 	lost *outcome.Outcome
@@ -72,9 +73,14 @@ type run struct {
 
 // play opens the call until it ends for good.
 func (r *run) play(ctx context.Context) outcome.Outcome {
+	var o outcome.Outcome
 	for {
+		p := r.admit(ctx)
+		if p == nil {
+			return r.notAdmitted(ctx, o)
+		}
 		ready := r.u.pool.ready() // before the try, so that no connection that comes up after its failure is missed
-		o := r.try(ctx)
+		o = r.try(ctx, p)
 		if r.isCompacted(o) {
 			r.beginAfresh()
 			continue
@@ -88,13 +94,8 @@ func (r *run) play(ctx context.Context) outcome.Outcome {
 			return o
 		}
 		r.u.log.Debug("a call will be tried again", "method", r.call.name(), "outcome", o.Err(), "failures", r.failures, "in", pause)
-		if r.call.Watch.Waiting != nil {
-			r.call.Watch.Waiting(Waiting{Code: o.Code(), Attempt: r.failures, RetryIn: pause})
-		}
-		if o.Sent {
-			ready = nil // the backend was there: only time helps
-		}
-		if !r.u.sleep(ctx, pause, ready) {
+		r.tellWaiting(Waiting{Code: o.Code(), Attempt: r.failures, RetryIn: r.waitsFor(pause)})
+		if !r.u.sleep(ctx, pause, r.wakes(o, ready)) {
 			return r.u.stopped(ctx, o)
 		}
 	}
@@ -108,16 +109,6 @@ func (u *Upstream) stopped(ctx context.Context, o outcome.Outcome) outcome.Outco
 	return closedOutcome(o.Sent)
 }
 
-// request returns what opens the call now, and whether it goes on from the backend's cursor.
-func (r *run) request() (request []byte, resumed bool) {
-	if r.call.Resume != nil {
-		if request, ok := r.call.Resume.Request(); ok {
-			return request, true
-		}
-	}
-	return r.call.Request, false
-}
-
 // mayRepeat applies the contract's rules for a call that ended broken or busy.
 func (r *run) mayRepeat(o outcome.Outcome) bool {
 	if errors.Is(o.Cause, ErrPoolFull) && !r.everOpened {
@@ -128,20 +119,6 @@ func (r *run) mayRepeat(o outcome.Outcome) bool {
 	}
 	_, resumes := r.request()
 	return resumes
-}
-
-// isCompacted reports whether the backend refused the cursor at which the call was opened.
-func (r *run) isCompacted(o outcome.Outcome) bool {
-	return !r.left && r.resumed && r.answered == 0 && o.Compacted()
-}
-
-// beginAfresh forgets the cursor that the backend no longer has. Its refusal is not counted as a failure: the call that
-// now begins is another, and is refused only once.
-func (r *run) beginAfresh() {
-	r.call.Resume.Forget()
-	r.noteLost()
-	r.noteBeginning()
-	r.expired, r.lost = true, nil
 }
 
 // noteLost notes that the backend is not there from now on, if it was.
@@ -161,6 +138,7 @@ func (r *run) noteBeginning() {
 // noteLoss keeps account of a failed try.
 func (r *run) noteLoss(o outcome.Outcome) {
 	r.noteLost()
+	r.tried = true
 	r.failures++
 	if o.Code() != unavailable {
 		r.hard++
@@ -170,9 +148,35 @@ func (r *run) noteLoss(o outcome.Outcome) {
 	}
 }
 
+// remaining is how much longer the call may be without the backend.
+func (r *run) remaining() time.Duration { return r.call.RetryFor - r.without - time.Since(r.lostAt) }
+
+// waitsFor is how long a pause is as readers are told: at a closed gate it lasts until the next probe.
+func (r *run) waitsFor(pause time.Duration) time.Duration {
+	return min(r.remaining(), max(pause, r.gate.nextProbe()))
+}
+
+// wakes returns what ends the pause after o early; nil for nothing.
+func (r *run) wakes(o outcome.Outcome, ready <-chan struct{}) <-chan struct{} {
+	switch {
+	case !o.Sent:
+		return ready
+	case o.RetryDelay > 0:
+		return nil // what the backend asked for is kept to
+	default:
+		return r.gate.whenOpen() // the backend was there: only time helps, unless another call is answered
+	}
+}
+
+func (r *run) tellWaiting(w Waiting) {
+	if r.call.Watch.Waiting != nil {
+		r.call.Watch.Waiting(w)
+	}
+}
+
 // pause returns how long to wait before the next try, and whether there is one.
 func (r *run) pause(o outcome.Outcome) (time.Duration, bool) {
-	remaining := r.call.RetryFor - r.without - time.Since(r.lostAt)
+	remaining := r.remaining()
 	if remaining <= 0 || r.hard >= maxFailures || o.RetryDelay > remaining {
 		return 0, false
 	}
@@ -180,7 +184,8 @@ func (r *run) pause(o outcome.Outcome) (time.Duration, bool) {
 }
 
 // try opens the call and yields its messages until it ends.
-func (r *run) try(ctx context.Context) outcome.Outcome {
+func (r *run) try(ctx context.Context, p *pass) outcome.Outcome {
+	defer p.end(unsent)
 	c := r.call
 	request, resumed := r.request()
 	r.resumed, r.answered = resumed, 0
@@ -189,16 +194,20 @@ func (r *run) try(ctx context.Context) outcome.Outcome {
 	if err != nil {
 		return r.u.notOpened(ctx, err)
 	}
+	p.begin()
 	defer s.cancel(nil)
 	idle := newIdleTimer(c.IdleTimeout, func() { s.cancel(errIdle) })
 	defer idle.stop()
 	// grpc-go half-closes after the one request of such a call by itself. io.EOF: it has already ended.
 	if err := s.SendMsg(request); err != nil && !errors.Is(err, io.EOF) {
-		return r.u.ended(ctx, s, err, c)
+		o := r.u.ended(ctx, s, err, c)
+		r.u.judge(ctx, p, o)
+		return o
 	}
 	// No headers: the call has already ended, and RecvMsg says how.
 	if md, err := s.Header(); err == nil && md != nil {
 		idle.stop()
+		p.end(answered)
 		if !r.opened() {
 			return outcome.Outcome{}
 		}
@@ -212,6 +221,7 @@ func (r *run) try(ctx context.Context) outcome.Outcome {
 		return *ignored
 	}
 	o := r.u.ended(ctx, s, err, c)
+	r.u.judge(ctx, p, o)
 	if o.Class == outcome.End && !r.resumed && r.answered == 0 {
 		r.tellBeginning() // a call that ended without a message began, too
 	}
@@ -242,45 +252,6 @@ func (r *run) receive(s *rpc, idle *idleTimer) (ignored *outcome.Outcome, err er
 		f.free()
 		idle.start()
 	}
-}
-
-// see says whether a message is yielded. ignored is the outcome of a call that cannot go on.
-func (r *run) see(data []byte) (keep bool, ignored *outcome.Outcome) {
-	r.answered++
-	if r.call.Resume == nil {
-		return true, nil
-	}
-	switch r.call.Resume.See(data) {
-	case cursor.Drop:
-		return false, nil
-	case cursor.Ignored:
-		if !r.resumed || r.answered > 1 {
-			return true, nil
-		}
-		return true, r.restartedByBackend()
-	default:
-		return true, nil
-	}
-}
-
-// restartedByBackend notes that the backend ignored the cursor and began the call from its beginning. It returns the
-// call's outcome where that must not be.
-func (r *run) restartedByBackend() *outcome.Outcome {
-	r.resumed = false
-	switch {
-	case r.lost == nil:
-		// It has run once only: the reader came with the cursor, and what it has goes on nowhere.
-		r.noteBeginning()
-		r.expired = true
-	case !r.call.Restart:
-		return r.lost
-	case r.count == 0:
-		// What the reader has came before this iteration.
-		r.told(Message{Restarted: r.lost})
-		return nil
-	}
-	r.tellBeginning()
-	return nil
 }
 
 // opened notes that the backend answers. It returns false when the reader has left.
@@ -329,31 +300,5 @@ func (r *run) noteMessage() {
 	r.lost = nil
 	if r.resumed || r.count > r.lastCount || time.Since(r.openedAt) >= freshAfter {
 		r.failures, r.hard, r.without = 0, 0, 0
-	}
-}
-
-// idleTimer calls a function when it has run for some time without being stopped.
-type idleTimer struct {
-	after time.Duration
-	timer *time.Timer // nil: no limit
-}
-
-// newIdleTimer returns a running timer.
-func newIdleTimer(after time.Duration, f func()) *idleTimer {
-	if after <= 0 {
-		return &idleTimer{}
-	}
-	return &idleTimer{after: after, timer: time.AfterFunc(after, f)}
-}
-
-func (t *idleTimer) stop() {
-	if t.timer != nil {
-		t.timer.Stop()
-	}
-}
-
-func (t *idleTimer) start() {
-	if t.timer != nil {
-		t.timer.Reset(t.after)
 	}
 }

@@ -59,6 +59,15 @@ type Options struct {
 var errClosed = errors.New("upstream: closed")
 
 // Upstream is one backend. It is safe for concurrent use.
+//
+// It protects the backend from its own calls when many are lost together:
+//
+//   - Lost calls come back as fast as the backend answers them; while it fails them, at most 200 and then 20 a second.
+//   - When 10 openings of a method in a row have broken without an answer, its calls wait. One at a time is tried, 1 s
+//     later and then up to every 10 s, and at once when a connection comes up; the first answer lets the others go, spread
+//     over a second and a millisecond more for each. Unary calls do not wait: they end with UNAVAILABLE.
+//   - The first try of a call never waits for anything else. While there is no connection at all nothing is counted:
+//     calls then fail here, without reaching the backend.
 type Upstream struct {
 	name     string
 	metadata metadata.MD
@@ -73,6 +82,10 @@ type Upstream struct {
 	changed chan struct{}
 
 	waiting atomic.Int64 // calls that pause before another try
+	budget  *budget
+
+	mu    sync.Mutex
+	gates map[string]*gate // by method
 }
 
 // New returns an Upstream and begins to connect in the background. It never waits for the network. The error is about
@@ -95,6 +108,8 @@ func New(o Options) (*Upstream, error) {
 		metadata: lowerKeys(o.Metadata),
 		log:      o.Logger.With("upstream", o.Name),
 		changed:  make(chan struct{}, 1),
+		budget:   newBudget(),
+		gates:    make(map[string]*gate),
 	}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	u.pool = &pool{u: u, target: o.Target, options: dialOptions(o), max: o.MaxConnections, becameReady: make(chan struct{})}
