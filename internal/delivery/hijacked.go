@@ -52,11 +52,26 @@ func (h *hijacked) write(frames []byte) error {
 
 func (h *hijacked) gone() <-chan struct{} { return h.left }
 
+// netConner is a connection over another one: *tls.Conn.
+type netConner interface{ NetConn() net.Conn }
+
 func (h *hijacked) close(cleanly bool) {
-	if tcp, ok := h.conn.(*net.TCPConn); ok && !cleanly {
-		// A reset, so that nobody takes a cut frame for the end of the stream.
+	if cleanly {
+		_ = h.conn.Close()
+	} else {
+		reset(h.conn)
+	}
+	<-h.left
+}
+
+// reset closes the connection in a way that nobody takes for the end of the stream: with a TCP reset, and without TLS's
+// close_notify.
+func reset(conn net.Conn) {
+	if over, ok := conn.(netConner); ok {
+		conn = over.NetConn()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}
-	_ = h.conn.Close()
-	<-h.left
+	_ = conn.Close()
 }
