@@ -28,14 +28,14 @@ func TestSlowClients(t *testing.T) {
 		status string // "" where no answer is due
 		within time.Duration
 	}{
-		"no head":        {"GET / HTTP/1.1\r\nHost:", "", 5 * time.Second},
-		"no body":        {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", "HTTP/1.1 404 ", 15 * time.Second},
-		"idle":           {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 ", 75 * time.Second},
-		"a huge header":  {"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", "HTTP/1.1 431 ", 15 * time.Second},
+		"no head":                   {"GET / HTTP/1.1\r\nHost:", "", 5 * time.Second},
+		"no body":                   {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", "HTTP/1.1 404 ", 15 * time.Second},
+		"idle":                      {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 ", 75 * time.Second},
+		"a huge header":             {"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", "HTTP/1.1 431 ", 15 * time.Second},
 		"part of an HTTP/2 preface": {"PRI * HTTP/2.0\r\n\r\nSM", "", 5 * time.Second},
-		"no HTTP/2 settings":       {preface, "", 5 * time.Second},
-		"idle HTTP/2":              {preface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00", "", 65 * time.Second},
-		"endless chunks": {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na", "HTTP/1.1 404 ", 15 * time.Second},
+		"no HTTP/2 settings":        {preface, "", 5 * time.Second},
+		"idle HTTP/2":               {preface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00", "", 65 * time.Second},
+		"endless chunks":            {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na", "HTTP/1.1 404 ", 15 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
