@@ -73,7 +73,10 @@ func (x *Index) Find(v Value) (event.Position, bool) {
 		return pos, ok
 	}
 	e, ok := x.floorLocked(v)
-	return e.pos, ok && e.value == v
+	if !ok || e.value != v {
+		return 0, false
+	}
+	return e.pos, true
 }
 
 // Floor is the position of the event with the greatest cursor that is not greater than v; where the rule is not
