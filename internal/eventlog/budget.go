@@ -56,7 +56,12 @@ func (b *Budget) Hold(delta int) {
 }
 
 // floor is how much of a log's sent part, or of a shared log, is left to it.
-func (b *Budget) floor() int { return int(min(sentFloor, b.limit/2/max(b.count.Load(), 1))) }
+func (b *Budget) floor() int {
+	if b == nil {
+		return sentFloor
+	}
+	return int(min(sentFloor, b.limit/2/max(b.count.Load(), 1)))
+}
 
 // released is told that a whole log may now be taken that could not be before.
 func (b *Budget) released() {

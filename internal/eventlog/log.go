@@ -136,10 +136,11 @@ const (
 )
 
 // nextSegmentSize grows from minSegment to maxSegment with what the log holds, so that who keeps little stays small and
-// who keeps much is cheap, and stays well below the retention, because memory goes in whole segments.
+// who keeps much is cheap. It stays well below the retention, and below what the budget leaves to each log when it is
+// short, because memory goes in whole segments.
 func (l *Log) nextSegmentSize(record int) int {
 	size := max(minSegment, (l.sent+l.unsent)/2)
-	size = min(size, maxSegment, max(l.limits.Bytes/8, 1<<10))
+	size = min(size, maxSegment, max(l.limits.Bytes/8, 1<<10), max(l.budget.floor()/4, minSegment))
 	return max(size, record)
 }
 
