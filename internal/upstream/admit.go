@@ -69,7 +69,7 @@ func (r *run) queue(ctx context.Context, opens <-chan struct{}) *pass {
 	case <-r.gate.tickets:
 		return r.gate.redeem(opens)
 	case <-opens:
-		r.u.sleep(ctx, r.u.wakeIn(), nil)
+		r.u.rest(ctx, r.u.wakeIn(), nil)
 	case <-ctx.Done():
 	case <-r.u.ctx.Done():
 	}

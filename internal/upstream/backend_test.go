@@ -177,7 +177,7 @@ func start(t *testing.T, handle func(c *incoming) error, options ...grpc.ServerO
 
 // report is what a reader of one call saw.
 type report struct {
-	steps   []string // messages; "restarted: CODE" for restarts
+	steps   []string // messages; "restarted: CODE" for restarts, "expired" for lost cursors
 	end     outcome.Outcome
 	opened  int
 	waiting []upstream.Waiting
@@ -202,6 +202,8 @@ func read(ctx context.Context, u *upstream.Upstream, c upstream.Call) *report {
 			end = err
 		case m.Restarted != nil:
 			r.steps = append(r.steps, "restarted: "+outcome.CodeName(m.Restarted.Code()))
+		case m.Expired:
+			r.steps = append(r.steps, "expired")
 		default:
 			r.steps = append(r.steps, string(m.Data))
 		}

@@ -45,6 +45,11 @@ func (u *Upstream) wakeIn() time.Duration {
 func (u *Upstream) sleep(ctx context.Context, d time.Duration, ready <-chan struct{}) bool {
 	u.waiting.Add(1)
 	defer u.waiting.Add(-1)
+	return u.rest(ctx, d, ready)
+}
+
+// rest is sleep for a call that is counted as waiting already.
+func (u *Upstream) rest(ctx context.Context, d time.Duration, ready <-chan struct{}) bool {
 	until := time.Now().Add(d)
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -192,6 +192,11 @@ func TestFaults(t *testing.T) {
 			_ = c.WriteGoAway(id, http2.ErrCodeNo, nil)
 			_ = c.Close()
 		}, outcome.Broken, codes.Unavailable, false, 0},
+		{"GOAWAY before this stream, which has been answered", func(c *rawConn, id uint32) {
+			c.grpcHeaders(id)
+			c.message(id, 1, "a")
+			_ = c.WriteGoAway(0, http2.ErrCodeNo, nil)
+		}, outcome.Broken, codes.Unavailable, false, 1},
 		{"connection closed", func(c *rawConn, _ uint32) { _ = c.Close() }, outcome.Broken, codes.Unavailable, false, 0},
 		{"connection closed inside a message", func(c *rawConn, id uint32) {
 			c.grpcHeaders(id)

@@ -126,24 +126,29 @@ func TestRetryForEndsIt(t *testing.T) {
 }
 
 // Time for which the call is open does not count against retry_for: a quiet stream is not a lost one.
+// Nor is one whose backend does not even send headers.
 func TestRetryForCountsOnlyLostTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, u := start(t, func(c *incoming) error {
-			if err := c.SendHeader(nil); err != nil {
-				return err
-			}
-			elapse(time.Hour)
-			if c.number < 4 {
-				return fails(codes.Unavailable)(c)
-			}
-			c.send("a")
-			return nil
+	for name, opened := range map[string]int{"quiet": 4, "without headers": 1} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, u := start(t, func(c *incoming) error {
+					if opened == 4 {
+						_ = c.SendHeader(nil)
+					}
+					elapse(time.Hour)
+					if c.number < 4 {
+						return fails(codes.Unavailable)(c)
+					}
+					c.send("a")
+					return nil
+				})
+				r := read(t.Context(), u, upstream.Call{Restart: true, RetryFor: 10 * time.Second})
+				if diff := cmp.Diff([]string{"a"}, r.steps); diff != "" || b.calls.Load() != 4 || r.opened != opened {
+					t.Errorf("end %v, %d calls, opened %d times, steps (-want +got)\n%s", r.end.Err(), b.calls.Load(), r.opened, diff)
+				}
+			})
 		})
-		r := read(t.Context(), u, upstream.Call{Restart: true, RetryFor: 10 * time.Second})
-		if diff := cmp.Diff([]string{"a"}, r.steps); diff != "" || b.calls.Load() != 4 || r.opened != 4 {
-			t.Errorf("end %v, %d calls, opened %d times, steps (-want +got)\n%s", r.end.Err(), b.calls.Load(), r.opened, diff)
-		}
-	})
+	}
 }
 
 func TestFiveFailures(t *testing.T) {

@@ -128,6 +128,15 @@ func (r *run) noteLost() {
 	}
 }
 
+// noteSilence notes the end of a call that began then and may have had no answer. One that lasted was open all the same:
+// many a backend sends not even headers until it has something to say.
+func (r *run) noteSilence(began time.Time) {
+	if !r.lostAt.IsZero() && time.Since(began) >= openAfter {
+		r.without += began.Sub(r.lostAt)
+		r.lostAt = time.Now()
+	}
+}
+
 // noteBeginning notes that the next message is the call's first again.
 func (r *run) noteBeginning() {
 	if r.count > 0 {
@@ -222,6 +231,7 @@ func (r *run) try(ctx context.Context, p *pass) outcome.Outcome {
 	}
 	o := r.u.ended(ctx, s, err, c)
 	r.u.judge(ctx, p, o)
+	r.noteSilence(p.began)
 	if o.Class == outcome.End && !r.resumed && r.answered == 0 {
 		r.tellBeginning() // a call that ended without a message began, too
 	}
