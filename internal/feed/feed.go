@@ -2,10 +2,13 @@
 // its log; a reader subscribes with a cursor, a key, or nothing, and the feed finds the run that this means, starts one,
 // or says why neither can be.
 //
-//	Subscribe ──▶ known cursor ─────────▶ the run it belongs to, from there
-//	             │ key of a kept run ────▶ that run, from its start
-//	             │ unknown cursor, END ──▶ nothing is called: the stream has ended
-//	             └ else ─────────────────▶ a new run
+//	Subscribe ──▶ known cursor ───────────▶ the run it belongs to, from there
+//	             │ a shared call that runs ▶ that run, from where its start option says
+//	             │   with a backend cursor ▶ ... or a call of its own first, which catches up with it
+//	             │ key of a kept run ──────▶ that run, from its start
+//	             │ a backend's cursor ─────▶ a new run, opened there
+//	             │ unknown cursor, END ────▶ nothing is called: the stream has ended
+//	             └ else ───────────────────▶ a new run
 //
 // A run outlives its readers by the method's linger, and its call by the method's retention.
 package feed
@@ -44,7 +47,7 @@ var (
 
 // BusyError says that no new call is started now.
 type BusyError struct {
-	// Reason is "overload" or "drain".
+	// Reason is "overload", "limit" (too many readers of one call) or "drain".
 	Reason string
 }
 
@@ -64,6 +67,10 @@ type Encoder interface {
 type Options struct {
 	// Budget bounds the bytes of all logs together.
 	Budget *eventlog.Budget
+	// MaxCalls is how many calls may run at once; 0 for any number.
+	MaxCalls int
+	// MaxReaders is how many readers one shared call may have; 0 for any number.
+	MaxReaders int
 	// Logger gets one line for every call that ends badly. Nil means none.
 	Logger *slog.Logger
 	// Now tells the time, for logs and for the first positions of generations. Nil means time.Now.
@@ -72,9 +79,13 @@ type Options struct {
 
 // Feed holds the runs. Its methods may be called from any goroutine.
 type Feed struct {
-	budget *eventlog.Budget
-	logger *slog.Logger
-	now    func() time.Time
+	budget     *eventlog.Budget
+	maxCalls   int
+	maxReaders int
+	logger     *slog.Logger
+	now        func() time.Time
+
+	clients clients // has a lock of its own
 
 	ctx    context.Context // ends all runs
 	cancel context.CancelCauseFunc
@@ -84,6 +95,7 @@ type Feed struct {
 	mu       sync.Mutex
 	runs     map[event.Mark]*run
 	keyed    map[key]*run
+	shared   map[access.StreamKey]*run // those that are not sealed
 	draining bool
 	idle     chan struct{} // closed when, while draining, no run is active and no reader attached
 	active   int           // runs that are not sealed
@@ -105,9 +117,10 @@ func New(o Options) *Feed {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	f := &Feed{
-		budget: o.Budget, logger: o.Logger, now: o.Now,
-		runs: map[event.Mark]*run{}, keyed: map[key]*run{}, idle: make(chan struct{}),
+		budget: o.Budget, maxCalls: o.MaxCalls, maxReaders: o.MaxReaders, logger: o.Logger, now: o.Now,
+		runs: map[event.Mark]*run{}, keyed: map[key]*run{}, shared: map[access.StreamKey]*run{}, idle: make(chan struct{}),
 	}
+	f.clients = clients{now: o.Now, cursors: map[client]*kept{}}
 	f.ctx, f.cancel = context.WithCancelCause(context.Background())
 	f.work.Go(f.sweep)
 	return f
@@ -134,41 +147,32 @@ type Request struct {
 	Key string
 	// Restart says that a lost call is started again, and that an unknown cursor starts a new one.
 	Restart bool
+	// Fields are the method's, from NewFields.
+	Fields *Fields
+	// StreamKey tells a shared call from others; without meaning where Method shares none.
+	StreamKey access.StreamKey
+	// ClientID names a cursor that is kept here for the client, empty for none. It counts in place of Cursor.
+	ClientID string
+	// Strict says that the client cannot be told of a gap: an unknown cursor is answered with ErrEnded.
+	Strict bool
 }
 
 // Cancel ends the per-call run that id belongs to, if it runs and principal started it. It does nothing otherwise, and
-// does not tell which it was.
-func (f *Feed) Cancel(principal access.Principal, id event.ID) {
+// does not tell which it was; but shared says that the id is one of a shared call's, which nobody can cancel.
+func (f *Feed) Cancel(principal access.Principal, id event.ID) (shared bool) {
 	f.mu.Lock()
 	r := f.runs[id.Mark]
 	f.mu.Unlock()
-	if r != nil && r.request.Principal == principal {
+	if r == nil {
+		return false
+	}
+	if r.shared {
+		return r.request.Method.Stream.Share == schema.SharePublic || r.request.Principal == principal
+	}
+	if r.request.Principal == principal {
 		r.cancel(outcome.New(cancelledCode, "cancelled by the client").Err())
 	}
-}
-
-// Drain starts nothing new from now on and waits until every call has ended and every reader has left, or ctx is done.
-// Then calls that may run again elsewhere are given up, their readers told to come back, and the others end with
-// UNAVAILABLE. It returns when the readers have left, at most grace later.
-func (f *Feed) Drain(ctx context.Context, grace time.Duration) {
-	f.mu.Lock()
-	f.draining = true
-	f.checkIdleLocked()
-	f.mu.Unlock()
-	select {
-	case <-f.idle:
-		return
-	case <-ctx.Done():
-	}
-	for _, r := range f.snapshot() {
-		r.leave()
-	}
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
-	select {
-	case <-f.idle:
-	case <-timer.C:
-	}
+	return false
 }
 
 // Close ends every run at once and waits for all that the feed started.
@@ -241,7 +245,7 @@ func (f *Feed) discard(r *run) {
 	f.mu.Lock()
 	f.discardLocked(r)
 	f.mu.Unlock()
-	r.log.Close()
+	r.close()
 }
 
 // discardUnread forgets a run unless somebody reads it.
@@ -253,7 +257,7 @@ func (f *Feed) discardUnread(r *run) {
 	}
 	f.mu.Unlock()
 	if unread {
-		r.log.Close()
+		r.close()
 	}
 }
 
@@ -263,6 +267,9 @@ func (f *Feed) discardLocked(r *run) {
 	}
 	delete(f.runs, r.log.Mark())
 	f.unkeyLocked(r)
+	if f.shared[r.request.StreamKey] == r {
+		delete(f.shared, r.request.StreamKey)
+	}
 	r.stopLingerLocked()
 	r.cancel(errDiscarded)
 }

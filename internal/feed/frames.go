@@ -7,16 +7,18 @@ import (
 
 	"github.com/grpc-sse/grpc-sse/internal/event"
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
+	"github.com/grpc-sse/grpc-sse/internal/schema"
 	"github.com/grpc-sse/grpc-sse/internal/sse"
 )
 
 // The bridge's own events.
 var (
-	nameOpen    = sse.MustEventName("stream.open")
-	nameReset   = sse.MustEventName("stream.reset")
-	nameWaiting = sse.MustEventName("stream.waiting")
-	nameBusy    = sse.MustEventName("stream.busy")
-	nameEnd     = sse.MustEventName("stream.end")
+	nameOpen     = sse.MustEventName("stream.open")
+	nameReset    = sse.MustEventName("stream.reset")
+	nameBookmark = sse.MustEventName("stream.bookmark")
+	nameWaiting  = sse.MustEventName("stream.waiting")
+	nameBusy     = sse.MustEventName("stream.busy")
+	nameEnd      = sse.MustEventName("stream.end")
 )
 
 // Reasons of stream.reset and of a stream.open that did not resume.
@@ -32,6 +34,7 @@ type opening struct {
 	resumed bool
 	reason  string         // why a presented cursor was not resumed
 	oldest  event.Position // of the oldest event kept; 0: none
+	start   schema.Start
 }
 
 // appendOpening appends the first frame of a response.
@@ -43,8 +46,7 @@ func appendOpening(dst []byte, retry time.Duration, o opening) []byte {
 	if o.oldest != 0 {
 		data = strconv.AppendUint(append(data, `,"oldest":`...), uint64(o.oldest), 10)
 	}
-	// A per-call stream always begins at its first event.
-	data = append(data, `,"start":"EARLIEST"}`...)
+	data = append(data, `,"start":"`+o.start.String()+`"}`...)
 	return sse.AppendOpening(dst, retry, o.id.Append(nil), nameOpen, data)
 }
 
@@ -58,6 +60,11 @@ func appendReset(dst []byte, id event.ID, reason string, missed uint64) []byte {
 	return sse.AppendFrame(dst, id.Append(nil), nameReset, append(data, '}'))
 }
 
+// appendBookmark appends stream.bookmark: the client has everything up to id.
+func appendBookmark(dst []byte, id event.ID) []byte {
+	return sse.AppendFrame(dst, id.Append(nil), nameBookmark, []byte("{}"))
+}
+
 func appendWaiting(dst []byte, o *outage) []byte {
 	data := strconv.AppendInt([]byte(`{"code":`), int64(o.Code), 10)
 	data = strconv.AppendInt(append(data, `,"attempt":`...), int64(o.Attempt), 10)
@@ -66,7 +73,7 @@ func appendWaiting(dst []byte, o *outage) []byte {
 }
 
 // AppendBusy appends stream.busy, after which the connection ends. reason is one of those in the contract: overload,
-// drain, starting.
+// drain, starting, limit.
 func AppendBusy(dst []byte, retry time.Duration, reason string) []byte {
 	return sse.AppendRetryFrame(dst, retry, nameBusy, []byte(`{"reason":"`+reason+`"}`))
 }

@@ -10,9 +10,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/grpc-sse/grpc-sse/internal/cursor"
 	"github.com/grpc-sse/grpc-sse/internal/event"
 	"github.com/grpc-sse/grpc-sse/internal/eventlog"
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
+	"github.com/grpc-sse/grpc-sse/internal/schema"
 	"github.com/grpc-sse/grpc-sse/internal/upstream"
 )
 
@@ -35,6 +37,7 @@ type run struct {
 	feed    *Feed
 	request Request // of who started it
 	check   event.Check
+	shared  bool
 	log     *eventlog.Log
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
@@ -48,6 +51,18 @@ type run struct {
 	end       atomic.Pointer[outcome.Outcome]
 	busy      string // why readers are told to come back in place of an end, or empty; set before the log is sealed
 
+	latest    *latest         // the newest event of every key; nil where nobody begins with them
+	tracker   *cursor.Tracker // follows the backend's cursor, the pump's own; nil where there is none
+	index     *cursor.Index   // the events by the backend's cursor; nil as well
+	untrimmed int             // events since the index was trimmed; the pump's own
+
+	behind     *catchUp // of a call that brings readers up to a shared one; else nil
+	handedOver bool     // its readers go on in the shared run; set before the log is sealed
+	// catchUpMu guards catchUps, the calls that bring readers up to this run. The list itself is never changed, only
+	// replaced.
+	catchUpMu sync.Mutex
+	catchUps  []*catchUp
+
 	// Guarded by feed.mu.
 	subscriptions []*Subscription // in the order in which they attached
 	linger        *time.Timer     // runs while nobody reads
@@ -59,41 +74,91 @@ type outage struct {
 	upstream.Waiting
 }
 
-// newRunLocked makes a run; its pump makes the call. The caller holds feed.mu.
-func (f *Feed) newRunLocked(d *demand) *run {
-	r := &run{feed: f, request: d.Request, check: d.check, opened: make(chan struct{})}
-	s := d.Method.Stream
-	mode := eventlog.Paced
-	if s.UntilDone {
-		mode = eventlog.Newest
+// runOptions is what runs differ in.
+type runOptions struct {
+	mode  eventlog.Mode
+	first event.Position
+	from  *cursor.Value // where the call is opened, by the backend's cursor; nil: as requested
+}
+
+// newRunLocked makes the run that a request without a usable log starts; its pump makes the call. The caller holds
+// feed.mu.
+func (f *Feed) newRunLocked(d *demand, from *cursor.Value) *run {
+	s := &d.Method.Stream
+	o := runOptions{first: firstPosition(f.now(), d.presented(), 1), from: from}
+	switch {
+	case s.Share != schema.ShareNone:
+		o.mode, o.first = eventlog.Shared, firstPosition(f.now(), d.presented(), headroom)
+	case s.UntilDone:
+		o.mode = eventlog.Newest
+	}
+	r := f.makeRunLocked(d, o)
+	f.runs[r.log.Mark()] = r
+	switch {
+	case r.shared:
+		f.shared[d.StreamKey] = r
+		if s.Start == schema.StartLatestPerKey {
+			r.latest = newLatest(d.Fields, s.MaxKeys, f.budget)
+		}
+	case d.Key != "":
+		f.keyed[r.key()] = r
+	}
+	return r
+}
+
+func (f *Feed) makeRunLocked(d *demand, o runOptions) *run {
+	s := &d.Method.Stream
+	r := &run{
+		feed: f, request: d.Request, check: d.check, shared: o.mode == eventlog.Shared, opened: make(chan struct{}),
 	}
 	r.log = eventlog.New(eventlog.Options{
 		Limits:  eventlog.Limits{Age: s.Retention.Age, Events: s.Retention.Events, Bytes: s.Retention.Bytes},
-		Mode:    mode,
-		First:   firstPosition(f.now(), d.cursor.Position),
+		Mode:    o.mode,
+		First:   o.first,
 		Mark:    event.NewMark(),
 		Budget:  f.budget,
 		Evicted: func() { f.discard(r) },
 		Now:     f.now,
 	})
+	r.follow(o.from)
 	r.ctx, r.cancel = context.WithCancelCause(f.ctx)
-	f.runs[r.log.Mark()] = r
-	if d.Key != "" {
-		f.keyed[r.key()] = r
-	}
 	f.active++
 	return r
+}
+
+// follow makes what keeps account of the backend's cursor.
+func (r *run) follow(from *cursor.Value) {
+	rule := r.request.Fields.cursor
+	if rule == nil {
+		return
+	}
+	r.index = rule.NewIndex()
+	o := cursor.TrackerOptions{
+		Holds: func(v cursor.Value) bool { _, ok := r.index.Find(v); return ok },
+		Broken: func(reason string) {
+			r.feed.logger.Warn("the backend breaks the rules of its cursor; the call goes on as one without",
+				"method", r.request.Method.Name, "reason", reason)
+		},
+	}
+	if from != nil {
+		o.From, o.HasFrom = *from, true
+	}
+	r.tracker = rule.Track(r.request.Wire, o)
 }
 
 // maxAhead is how far ahead of the clock a presented position may push the numbering: one forged id must not end it.
 const maxAhead = 10 * time.Minute
 
-// firstPosition is the position before the first event of a new generation: the wall clock in microseconds, and above
-// what the client has presented. The clock only keeps numbers rising; the mark decides what is known.
-func firstPosition(now time.Time, presented event.Position) event.Position {
+// headroom is how far above a presented position a shared run begins: below it is room for the events with which the
+// client is brought up to it, and for those of other clients that present a little more.
+const headroom = 1 << 20
+
+// firstPosition is the position before the first event of a new generation: the wall clock in microseconds, and at least
+// room above what the client has presented. The clock only keeps numbers rising; the mark decides what is known.
+func firstPosition(now time.Time, presented, room event.Position) event.Position {
 	clock := event.Position(max(now.UnixMicro(), 0))
-	if presented >= clock && presented <= clock+event.Position(maxAhead.Microseconds()) {
-		return presented + 1
+	if presented+room > clock && presented <= clock+event.Position(maxAhead.Microseconds()) {
+		return presented + room
 	}
 	return clock
 }
@@ -112,17 +177,17 @@ func (r *run) receive() outcome.Outcome {
 			return r.endOf(err)
 		}
 		r.waiting.Store(nil)
-		if m.Restarted != nil {
-			r.log.Append(func(dst []byte, id event.ID) []byte {
-				return appendReset(dst, id, reasonUpstreamRestarted, 0)
-			})
+		switch {
+		case r.behind != nil && (m.Restarted != nil || m.Expired):
+			return outcome.Of(errTooFar) // its readers are better off with the shared run
+		case m.Restarted != nil:
+			r.appendGap(reasonUpstreamRestarted)
+			continue
+		case m.Expired:
+			r.appendGap(reasonExpired)
 			continue
 		}
-		r.log.Append(func(dst []byte, id event.ID) []byte { return r.request.Encoder().AppendFrame(dst, id, m.Data) })
-		if !r.openedLog.Load() {
-			r.openedLog.Store(true)
-			r.open()
-		}
+		r.append(m.Data)
 		if err := r.log.WaitRoom(r.ctx); err != nil {
 			return r.endOf(err)
 		}
@@ -131,8 +196,8 @@ func (r *run) receive() outcome.Outcome {
 }
 
 func (r *run) call() upstream.Call {
-	s := r.request.Method.Stream
-	return upstream.Call{
+	s := &r.request.Method.Stream
+	call := upstream.Call{
 		Method:          r.request.Method.Path,
 		Request:         r.request.Wire,
 		Metadata:        r.metadata,
@@ -142,6 +207,10 @@ func (r *run) call() upstream.Call {
 		Restart:         r.request.Restart,
 		Watch:           upstream.Watcher{Opened: r.live, Waiting: r.wait},
 	}
+	if r.tracker != nil {
+		call.Resume = r.tracker
+	}
+	return call
 }
 
 // metadata is what the call is opened with: that of the reader who attached last and still reads, since its credentials
@@ -187,25 +256,41 @@ func (r *run) wait(w upstream.Waiting) {
 func (r *run) seal(o outcome.Outcome) {
 	r.waiting.Store(nil)
 	r.end.Store(&o)
-	if r.busy = r.comeBack(o); r.busy == "" {
+	if r.behind != nil {
+		r.handedOver = r.behind.handOver(o)
+		r.behind.unlist()
+	}
+	if r.busy = r.comeBack(o); r.busy == "" && !r.handedOver {
 		r.log.Append(func(dst []byte, id event.ID) []byte {
 			return appendEnd(dst, event.EndAt(id.Position, r.check), o)
 		})
 	}
 	r.log.Seal()
 	r.open()
-	if o.Class != outcome.End && r.busy == "" && !errors.Is(context.Cause(r.ctx), errDiscarded) {
+	if o.Class != outcome.End && r.busy == "" && !r.handedOver && !errors.Is(context.Cause(r.ctx), errDiscarded) {
 		r.feed.logger.Warn("stream ended", "method", r.request.Method.Name, "code", outcome.CodeName(o.Code()),
 			"message", o.Status.Message(), "cause", o.Cause)
 	}
 	if r.release(o) {
-		r.log.Close()
+		r.close()
+	}
+}
+
+// close frees what the run keeps.
+func (r *run) close() {
+	r.log.Close()
+	if r.latest != nil {
+		r.latest.mu.Lock()
+		defer r.latest.mu.Unlock()
+		r.latest.clearLocked()
 	}
 }
 
 // comeBack is why readers are told to come back for another run of the call, empty where they are told its end.
 func (r *run) comeBack(o outcome.Outcome) string {
 	switch {
+	case r.handedOver:
+		return ""
 	case errors.Is(o.Cause, errLeaving):
 		return "drain"
 	case r.unbegun(o) && r.request.Restart:
@@ -228,7 +313,12 @@ func (r *run) release(o outcome.Outcome) (unreachable bool) {
 	defer f.mu.Unlock()
 	f.active--
 	r.stopLingerLocked()
+	if f.shared[r.request.StreamKey] == r {
+		delete(f.shared, r.request.StreamKey) // who comes without a cursor gets a new run
+	}
 	switch {
+	case r.behind != nil:
+		unreachable = len(r.subscriptions) == 0
 	case r.busy != "":
 		f.discardLocked(r)
 		unreachable = len(r.subscriptions) == 0
@@ -265,7 +355,7 @@ func (r *run) lingerLocked() {
 		}
 		f.discardLocked(r)
 		f.mu.Unlock()
-		r.log.Close()
+		r.close()
 	})
 	r.linger = timer
 }

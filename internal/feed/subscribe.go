@@ -2,18 +2,13 @@ package feed
 
 import (
 	"bytes"
-	"errors"
-	"io"
-	"slices"
-	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 
+	"github.com/grpc-sse/grpc-sse/internal/cursor"
 	"github.com/grpc-sse/grpc-sse/internal/event"
-	"github.com/grpc-sse/grpc-sse/internal/eventlog"
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
-	"github.com/grpc-sse/grpc-sse/internal/upstream"
+	"github.com/grpc-sse/grpc-sse/internal/schema"
 )
 
 // demand is a Request and what its cursor says.
@@ -24,36 +19,120 @@ type demand struct {
 	parsed bool // the cursor is an id; else it is none, or garbage
 }
 
+// presented is the position that the client says it has reached, 0 for none.
+func (d *demand) presented() event.Position { return d.cursor.Position }
+
+// backend is the backend's cursor inside the id, where it belongs to this stream.
+func (d *demand) backend() (cursor.Value, bool) {
+	rule := d.Fields.cursor
+	if rule == nil || !d.parsed || d.cursor.Backend == nil || d.cursor.Check != d.check {
+		return cursor.Value{}, false
+	}
+	return rule.Decode(d.cursor.Backend)
+}
+
+func newDemand(req Request) *demand {
+	d := &demand{Request: req, check: event.CheckOf(string(req.Method.Name), req.Canonical)}
+	if d.Fields == nil {
+		d.Fields = NewFields(req.Method)
+	}
+	return d
+}
+
+// parse reads the presented cursor. ended says that it is the end of a run of this stream.
+func (d *demand) parse() (ended bool) {
+	d.cursor, d.parsed = event.Parse(d.Cursor)
+	if !d.parsed || !d.cursor.End {
+		return false
+	}
+	if d.cursor.Check == d.check {
+		return true
+	}
+	d.cursor, d.parsed = event.ID{}, false // the end of another stream: unknown
+	return false
+}
+
 // Subscribe finds or starts the run that the request means and attaches a reader to it. The subscription must be closed.
 func (f *Feed) Subscribe(req Request) (*Subscription, error) {
-	d := &demand{Request: req, check: event.CheckOf(string(req.Method.Name), req.Canonical)}
-	d.cursor, d.parsed = event.Parse(req.Cursor)
-	if d.parsed && d.cursor.End {
-		if d.cursor.Check == d.check {
-			return nil, ErrEnded
-		}
-		d.parsed = false // the end of another stream: unknown
+	d := newDemand(req)
+	if err := f.recall(d); err != nil {
+		return nil, err
 	}
+	if d.parse() {
+		return nil, ErrEnded
+	}
+	s, err := f.subscribe(d)
+	if err == nil {
+		f.remember(d, s)
+	}
+	return s, err
+}
+
+func (f *Feed) subscribe(d *demand) (*Subscription, error) {
 	f.mu.Lock()
 	s, err := f.joinLocked(d)
 	f.mu.Unlock()
-	switch {
-	case s != nil || err != nil:
+	if s != nil || err != nil {
 		return s, err
-	case d.Cursor != "" && !d.Restart:
-		return f.gone(d), nil
+	}
+	if f.unknown(d) {
+		if d.Strict {
+			return nil, ErrEnded
+		}
+		if !d.Restart {
+			return f.gone(d), nil
+		}
 	}
 	return f.start(d)
 }
 
+// unknown reports whether the request presents a cursor that nothing can be made of. It is asked when no run knows it.
+func (f *Feed) unknown(d *demand) bool {
+	_, resumable := d.backend()
+	return d.Cursor != "" && !resumable
+}
+
+// Knows reports whether the request's cursor is one that a reader can go on from.
+func (f *Feed) Knows(req Request) bool {
+	d := newDemand(req)
+	if d.parse() {
+		return false
+	}
+	if _, ok := d.backend(); ok {
+		return true
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.knownLocked(d) != nil
+}
+
+// knownLocked is the run whose id the cursor is, nil for none.
+func (f *Feed) knownLocked(d *demand) *run {
+	if !d.parsed {
+		return nil
+	}
+	r := f.runs[d.cursor.Mark]
+	if r == nil || !r.is(d) || !r.log.Holds(d.cursor.Position) {
+		return nil
+	}
+	if s := d.cursor.Snapshot; s != 0 && (r.latest == nil || s < d.cursor.Position || !r.log.Holds(s)) {
+		return nil
+	}
+	return r
+}
+
 // joinLocked attaches to a run that there is; nil where there is none.
 func (f *Feed) joinLocked(d *demand) (*Subscription, error) {
-	if d.parsed {
-		if r := f.runs[d.cursor.Mark]; r != nil && r.is(d) && r.log.Holds(d.cursor.Position) {
-			if s := r.attachLocked(d, d.cursor); s != nil {
-				return s, nil
-			}
+	if r := f.knownLocked(d); r != nil {
+		if err := f.admitLocked(r); err != nil {
+			return nil, err
 		}
+		if s := r.attachLocked(d, r.resumeLocked(d)); s != nil {
+			return s, nil
+		}
+	}
+	if d.Method.Stream.Share != schema.ShareNone {
+		return f.joinSharedLocked(d)
 	}
 	r := f.keyed[key{principal: d.Principal, name: d.Key}]
 	if d.Key == "" || r == nil {
@@ -62,11 +141,32 @@ func (f *Feed) joinLocked(d *demand) (*Subscription, error) {
 	if !r.is(d) {
 		return nil, ErrKeyConflict
 	}
-	s := r.attachLocked(d, event.At(r.log.Start(), r.log.Mark()))
-	if s != nil {
-		s.unknown(d)
+	return r.attachLocked(d, place{pos: r.log.Start(), unknown: d.Cursor != ""}), nil
+}
+
+// joinSharedLocked attaches to the shared run that runs now; nil where there is none.
+func (f *Feed) joinSharedLocked(d *demand) (*Subscription, error) {
+	r := f.shared[d.StreamKey]
+	if r == nil || f.unknown(d) && (d.Strict || !d.Restart) {
+		return nil, nil
 	}
-	return s, nil
+	if err := f.admitLocked(r); err != nil {
+		return nil, err
+	}
+	return r.joinSharedLocked(d), nil
+}
+
+// admitLocked says why r takes no more readers.
+func (f *Feed) admitLocked(r *run) error {
+	switch {
+	case !r.shared:
+		return nil // its readers are few, and have nowhere else to go
+	case f.draining && r.end.Load() == nil:
+		return &BusyError{Reason: "drain"}
+	case f.maxReaders > 0 && len(r.subscriptions) >= f.maxReaders:
+		return &BusyError{Reason: "limit"}
+	}
+	return nil
 }
 
 // start attaches to a new run.
@@ -81,12 +181,29 @@ func (f *Feed) start(d *demand) (*Subscription, error) {
 	if reason := f.refuseLocked(full); reason != "" {
 		return nil, &BusyError{Reason: reason}
 	}
-	r := f.newRunLocked(d)
-	s := r.attachLocked(d, event.At(r.log.Start(), r.log.Mark()))
-	s.Fresh = true
-	s.unknown(d)
-	f.work.Go(r.pump) // not before it has a reader: a run that ends at once could be evicted
+	s := f.startLocked(d)
+	s.Fresh = s.then == nil
 	return s, nil
+}
+
+// startLocked makes a run, gives it its first reader, and starts its pump: in this order, since a run that ends at once
+// without a reader could be evicted.
+func (f *Feed) startLocked(d *demand) *Subscription {
+	if d.Method.Stream.Share != schema.ShareNone {
+		r := f.newRunLocked(d, nil)
+		s := r.joinSharedLocked(d)
+		f.work.Go(r.pump)
+		return s
+	}
+	var from *cursor.Value
+	value, resumable := d.backend()
+	if resumable {
+		from = &value
+	}
+	r := f.newRunLocked(d, from)
+	s := r.attachLocked(d, place{pos: r.log.Start(), resumed: resumable, unknown: d.Cursor != "" && !resumable})
+	f.work.Go(r.pump)
+	return s
 }
 
 // refuseLocked is why no new call is started, or empty.
@@ -94,7 +211,7 @@ func (f *Feed) refuseLocked(full bool) string {
 	switch {
 	case f.draining || f.ctx.Err() != nil:
 		return "drain"
-	case full:
+	case full || f.maxCalls > 0 && f.active >= f.maxCalls:
 		return "overload"
 	default:
 		return ""
@@ -103,191 +220,27 @@ func (f *Feed) refuseLocked(full bool) string {
 
 // is reports whether the request is for the stream that r is a run of.
 func (r *run) is(d *demand) bool {
-	return r.request.Principal == d.Principal && r.request.Method.Name == d.Method.Name &&
+	if r.request.Method.Name != d.Method.Name {
+		return false
+	}
+	if r.shared {
+		return r.request.StreamKey == d.StreamKey
+	}
+	return d.Method.Stream.Share == schema.ShareNone && r.request.Principal == d.Principal &&
 		bytes.Equal(r.request.Canonical, d.Canonical)
-}
-
-// Subscription is one reader of one run: a position in its log, and what is to be said at it.
-//
-// Its methods are for one goroutine, but Opened and Failed, which are for any.
-type Subscription struct {
-	// Fresh says that this subscription started the call: there is something to wait for before a head is sent.
-	Fresh bool
-
-	run      *run // nil: nothing to read, only the opening to say
-	metadata metadata.MD
-	opening  opening
-	after    []byte // frames that follow stream.open in the same write
-	pos      event.Position
-	pending  event.Position // what Next returned last
-	sentBack bool           // stream.busy was said
-}
-
-// attachLocked makes a reader that has everything up to cursor; nil where the log has just been taken away. The caller
-// holds feed.mu.
-func (r *run) attachLocked(d *demand, cursor event.ID) *Subscription {
-	r.log.Attach() // from here on the budget does not take the log; before, it may have
-	if !r.log.Holds(cursor.Position) {
-		return nil
-	}
-	s := &Subscription{run: r, metadata: d.Metadata, pos: cursor.Position}
-	first, last := r.log.Bounds()
-	s.opening = opening{id: cursor, resumed: d.Cursor != "", oldest: first + 1}
-	if first == last {
-		s.opening.oldest = 0
-	}
-	if s.pos < first {
-		s.opening.resumed, s.opening.reason = false, reasonExpired
-		s.after = appendReset(nil, event.At(first, r.log.Mark()), reasonExpired, uint64(first-s.pos))
-		s.pos = first
-	}
-	s.pending = s.pos
-	r.subscriptions = append(r.subscriptions, s)
-	r.feed.readers++
-	r.stopLingerLocked()
-	return s
-}
-
-// unknown adds what a client is told whose cursor could not be resumed: its own cursor as the first id, so that a cut
-// right behind it leads here again, and a stream.reset.
-func (s *Subscription) unknown(d *demand) {
-	s.opening.resumed = false
-	if d.Cursor == "" {
-		return
-	}
-	s.opening.reason = reasonUnknownCursor
-	if d.parsed {
-		s.opening.id = d.cursor
-	}
-	s.after = appendReset(nil, event.At(s.pos, s.run.log.Mark()), reasonUnknownCursor, 0)
 }
 
 // gone is the answer to a cursor of a call that is no longer known and must not run again.
 func (f *Feed) gone(d *demand) *Subscription {
-	position := firstPosition(f.now(), d.cursor.Position)
-	s := &Subscription{opening: opening{id: event.At(position, event.NewMark()), reason: reasonUnknownCursor}}
+	position := firstPosition(f.now(), d.presented(), 1)
+	s := &Subscription{
+		check:   d.check,
+		opening: opening{id: event.At(position, event.NewMark()), reason: reasonUnknownCursor, start: d.Method.Stream.Start},
+	}
 	if d.parsed {
 		s.opening.id = d.cursor
 	}
 	s.after = appendEnd(nil, event.EndAt(position+1, d.check), outcome.New(codes.NotFound,
 		"the call that this cursor belongs to is no longer known, and it is not started again"))
 	return s
-}
-
-// Opened is closed at the call's first sign of life.
-func (s *Subscription) Opened() <-chan struct{} { return s.run.opened }
-
-// Failed returns how the call ended, if it ended before its first event in a way that a status can say.
-func (s *Subscription) Failed() (outcome.Outcome, bool) {
-	if s.run == nil || s.run.openedLog.Load() {
-		return outcome.Outcome{}, false
-	}
-	end := s.run.end.Load()
-	if end == nil || end.Class != outcome.Permanent && !errors.Is(end.Cause, upstream.ErrPoolFull) {
-		return outcome.Outcome{}, false
-	}
-	return *end, true
-}
-
-// Opening appends the first frames of the response: stream.open, and what must follow it in the same write.
-func (s *Subscription) Opening(dst []byte, retry time.Duration) []byte {
-	return append(appendOpening(dst, retry, s.opening), s.after...)
-}
-
-// Next returns the next finished frames, at most about limit bytes but at least one frame; nothing where there is
-// nothing yet; io.EOF at the end. Written must be called before the next call, once they are written.
-func (s *Subscription) Next(limit int) ([]byte, error) {
-	if s.run == nil {
-		return nil, io.EOF
-	}
-	records, next, err := s.run.log.Read(s.pos, limit)
-	var trimmed *eventlog.TrimmedError
-	switch {
-	case errors.As(err, &trimmed):
-		s.pending = trimmed.Oldest
-		return appendReset(nil, event.At(trimmed.Oldest, s.run.log.Mark()), reasonExpired, trimmed.Missed), nil
-	case errors.Is(err, io.EOF) && s.run.busy != "" && !s.sentBack:
-		s.sentBack = true
-		return AppendBusy(nil, busyRetry(s.run.busy), s.run.busy), nil
-	case err != nil:
-		return nil, io.EOF // the end, or the run was taken away: the client comes back and is told
-	}
-	s.pending = next
-	return records, nil
-}
-
-// Written says that what Next returned last has been written.
-func (s *Subscription) Written() {
-	if s.run != nil && s.pending != s.pos {
-		s.pos = s.pending
-		s.run.log.Written(s.pos)
-	}
-}
-
-// Changed returns a channel that is closed when Next or Waiting may answer otherwise.
-func (s *Subscription) Changed() <-chan struct{} {
-	if s.run == nil {
-		return nil // Next has said io.EOF
-	}
-	return s.run.log.Changed(s.pos)
-}
-
-// Waiting returns the stream.waiting frame to send while the backend cannot be reached, and the number of the outage;
-// nil and 0 while it can.
-func (s *Subscription) Waiting() (frame []byte, outage int) {
-	if s.run == nil {
-		return nil, 0
-	}
-	o := s.run.waiting.Load()
-	if o == nil {
-		return nil, 0
-	}
-	return appendWaiting(nil, o), o.number
-}
-
-// Ageless reports that the connection must not be ended because of its age: there would be nothing to come back to.
-func (s *Subscription) Ageless() bool {
-	return s.run != nil && s.run.request.Method.Stream.Linger == 0 && !s.run.request.Method.Stream.UntilDone
-}
-
-// Close detaches the reader. The last one's leaving starts the run's linger, or frees a run that was given up.
-func (s *Subscription) Close() {
-	if s.run == nil {
-		return
-	}
-	s.run.log.Detach()
-	if s.run.detach(s) {
-		s.run.log.Close()
-	}
-}
-
-// detach takes the reader off the run's list and reports whether nobody reads the run and nobody can any more.
-func (r *run) detach(s *Subscription) (unreachable bool) {
-	f := r.feed
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	i := slices.Index(r.subscriptions, s)
-	if i < 0 {
-		return false
-	}
-	r.subscriptions = slices.Delete(r.subscriptions, i, i+1)
-	f.readers--
-	f.checkIdleLocked()
-	if len(r.subscriptions) != 0 {
-		return false
-	}
-	r.lingerLocked()
-	return f.runs[r.log.Mark()] != r
-}
-
-// Forget drops the run if this is its only reader and no key names it: its end was said by an HTTP status, and nobody
-// holds an id of it.
-func (s *Subscription) Forget() {
-	f := s.run.feed
-	f.mu.Lock()
-	alone := len(s.run.subscriptions) == 1 && f.keyed[s.run.key()] != s.run
-	f.mu.Unlock()
-	if alone {
-		f.discard(s.run)
-	}
 }

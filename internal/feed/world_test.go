@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/grpc-sse/grpc-sse/internal/cursor"
 	"github.com/grpc-sse/grpc-sse/internal/event"
 	"github.com/grpc-sse/grpc-sse/internal/eventlog"
 	"github.com/grpc-sse/grpc-sse/internal/feed"
@@ -33,13 +34,29 @@ type backend struct {
 
 type call struct {
 	upstream.Call
-	steps chan any // string: a message; error: the end; *outcome.Outcome: restarted; upstream.Waiting; close: OK
+	steps chan any // string: a message; error: the end; *outcome.Outcome: restarted; upstream.Waiting; expired; close: OK
+	// from is the request that the call was opened with.
+	from []byte
+}
+
+// expired is the step of a backend that no longer has the cursor it was given.
+type expired struct{}
+
+// takes asks, as an upstream does, whether a message is to be yielded.
+func (c *call) takes(message string) bool {
+	return c.Resume == nil || c.Resume.See([]byte(message)) == cursor.Keep
 }
 
 func newBackend() *backend { return &backend{calls: make(chan *call, 100)} }
 
 func (b *backend) Stream(ctx context.Context, c upstream.Call) iter.Seq2[upstream.Message, error] {
-	made := &call{Call: c, steps: make(chan any, 1000)}
+	made := &call{Call: c, steps: make(chan any, 1000), from: c.Request}
+	if c.Resume != nil {
+		if request, ok := c.Resume.Request(); ok {
+			made.from = request
+			c.Resume.Reopened()
+		}
+	}
 	b.calls <- made
 	return func(yield func(upstream.Message, error) bool) {
 		for {
@@ -54,8 +71,12 @@ func (b *backend) Stream(ctx context.Context, c upstream.Call) iter.Seq2[upstrea
 					if !open {
 						return
 					}
+				case expired:
+					if !yield(upstream.Message{Expired: true}, nil) {
+						return
+					}
 				case string:
-					if !yield(upstream.Message{Data: []byte(s)}, nil) {
+					if made.takes(s) && !yield(upstream.Message{Data: []byte(s)}, nil) {
 						return
 					}
 				case *outcome.Outcome:
@@ -89,6 +110,12 @@ type world struct {
 }
 
 func newWorld(t *testing.T, change func(*schema.Stream)) *world {
+	t.Helper()
+	return newWorldWith(t, change, feed.Options{})
+}
+
+// newWorldWith is for tests that set options of the feed; its budget is made here.
+func newWorldWith(t *testing.T, change func(*schema.Stream), o feed.Options) *world {
 	w := &world{t: t, backend: newBackend(), budget: eventlog.NewBudget(64 << 20)}
 	w.method = &schema.Method{
 		Name: "test.Service.Watch", Path: "/test.Service/Watch",
@@ -100,7 +127,11 @@ func newWorld(t *testing.T, change func(*schema.Stream)) *world {
 	if change != nil {
 		change(&w.method.Stream)
 	}
-	w.feed = feed.New(feed.Options{Budget: w.budget})
+	if o.Budget == nil {
+		o.Budget = w.budget
+	}
+	w.budget = o.Budget
+	w.feed = feed.New(o)
 	t.Cleanup(w.feed.Close)
 	return w
 }

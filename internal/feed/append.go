@@ -1,0 +1,100 @@
+package feed
+
+import (
+	"github.com/grpc-sse/grpc-sse/internal/cursor"
+	"github.com/grpc-sse/grpc-sse/internal/event"
+)
+
+// trimIndexEvery is after how many events the index of backend cursors drops what the log no longer holds.
+const trimIndexEvery = 64
+
+// append moves one message into the log, and what it says about keys and cursors into the run.
+func (r *run) append(wire []byte) {
+	value, has := r.cursorOf()
+	var pos event.Position // stays 0 where the log takes nothing any more
+	build := func(dst []byte, id event.ID) []byte {
+		pos = id.Position
+		if has {
+			id.Check, id.Backend = r.check, r.request.Fields.cursor.Encode(value)
+		}
+		return r.request.Encoder().AppendFrame(dst, id, wire)
+	}
+	if r.latest == nil {
+		r.log.Append(build)
+	} else {
+		r.appendKeyed(build, wire, &pos)
+	}
+	if pos == 0 {
+		return
+	}
+	if has {
+		r.indexed(value, pos)
+	}
+	if !r.openedLog.Load() {
+		r.openedLog.Store(true)
+		r.open()
+	}
+}
+
+// appendKeyed appends a record and takes it in as the newest of its key, in one step for who takes a snapshot.
+func (r *run) appendKeyed(build func([]byte, event.ID) []byte, wire []byte, pos *event.Position) {
+	r.latest.mu.Lock()
+	defer r.latest.mu.Unlock()
+	r.log.Append(build)
+	frame, ok := r.log.Record(*pos)
+	if *pos == 0 || !ok {
+		return
+	}
+	if r.latest.noteLocked(wire, *pos, frame) {
+		r.feed.logger.Warn("a shared stream has more keys than max_keys; those that were quiet for longest are no longer "+
+			"sent to readers that join", "method", r.request.Method.Name, "max_keys", r.latest.max)
+	}
+}
+
+// appendGap appends the stream.reset after which nothing continues what was before, to all readers.
+func (r *run) appendGap(reason string) {
+	if r.latest != nil {
+		r.latest.mu.Lock()
+		defer r.latest.mu.Unlock()
+		r.latest.clearLocked() // the keys of another call
+	}
+	if r.index != nil {
+		r.index.Clear() // the backend may count anew
+	}
+	r.log.Append(func(dst []byte, id event.ID) []byte { return appendReset(dst, id, reason, 0) })
+}
+
+// cursorOf is the backend's cursor of the message that was received last.
+func (r *run) cursorOf() (cursor.Value, bool) {
+	if r.tracker == nil {
+		return cursor.Value{}, false
+	}
+	return r.tracker.Last()
+}
+
+// indexed makes the event findable by its cursor, and lets readers meet at it that are being caught up.
+func (r *run) indexed(value cursor.Value, pos event.Position) {
+	r.index.Add(value, pos)
+	if r.untrimmed++; r.untrimmed >= trimIndexEvery {
+		r.untrimmed = 0
+		first, _ := r.log.Bounds()
+		r.index.Trim(first)
+	}
+	if r.behind != nil {
+		r.behind.reached(value, pos)
+	}
+	for _, c := range r.followers() {
+		c.meet()
+	}
+}
+
+// idAt is the id by which a client has everything up to pos: with the backend's cursor where the event at pos is kept
+// and carries one.
+func (r *run) idAt(pos event.Position) event.ID {
+	if record, ok := r.log.Record(pos); ok {
+		if id, _, ok := cutID(record); ok && !id.End {
+			return id
+		}
+	}
+	return event.At(pos, r.log.Mark())
+}

@@ -1,0 +1,87 @@
+package feed
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/grpc-sse/grpc-sse/internal/schema"
+)
+
+// Drain starts nothing new from now on and waits until every call has ended and every reader has left, or the window is
+// over. Readers that lose nothing by going on elsewhere (of shared calls, and of calls with a cursor of the
+// backend's) are told to come back, one after the other, all along the window. When it is over, calls that may run again
+// elsewhere are given up, their readers told to come back, and the others end with UNAVAILABLE. It returns when the
+// readers have left, at most grace later.
+func (f *Feed) Drain(window, grace time.Duration) {
+	f.mu.Lock()
+	f.draining = true
+	f.checkIdleLocked()
+	movable := f.movableLocked()
+	f.mu.Unlock()
+	end := time.NewTimer(window)
+	defer end.Stop()
+	if f.sendAway(movable, window, end.C) {
+		return
+	}
+	for _, r := range f.snapshot() {
+		r.leave()
+	}
+	last := time.NewTimer(grace)
+	defer last.Stop()
+	select {
+	case <-f.idle:
+	case <-last.C:
+	}
+}
+
+// departure is when a reader is told to leave.
+type departure struct {
+	reader *Subscription
+	at     time.Duration
+}
+
+// sendAway tells readers to leave, spread over the first nine tenths of the window, and then waits for its end. It
+// reports whether nothing is left before that.
+func (f *Feed) sendAway(readers []*Subscription, window time.Duration, end <-chan time.Time) (idle bool) {
+	departures := make([]departure, len(readers))
+	for i, s := range readers {
+		departures[i] = departure{reader: s, at: rand.N(max(window*9/10, 1))}
+	}
+	slices.SortFunc(departures, func(a, b departure) int { return int(a.at - b.at) })
+	began := time.Now()
+	for {
+		var next <-chan time.Time
+		if len(departures) > 0 {
+			next = time.After(departures[0].at - time.Since(began))
+		}
+		select {
+		case <-f.idle:
+			return true
+		case <-end:
+			return false
+		case <-next:
+			f.tellToLeave(departures[0].reader)
+			departures = departures[1:]
+		}
+	}
+}
+
+// tellToLeave makes the reader's Next say that it is to come back, which it will elsewhere.
+func (f *Feed) tellToLeave(s *Subscription) {
+	s.leaving.Store(true)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.run.log.Wake()
+}
+
+// movableLocked is the readers that lose nothing by going on elsewhere.
+func (f *Feed) movableLocked() []*Subscription {
+	var found []*Subscription
+	for _, r := range f.runs {
+		if m := &r.request.Method.Stream; m.Share != schema.ShareNone || m.Resume != nil {
+			found = append(found, r.subscriptions...)
+		}
+	}
+	return found
+}

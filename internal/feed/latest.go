@@ -1,0 +1,125 @@
+package feed
+
+import (
+	"bytes"
+	"container/list"
+	"sync"
+
+	"github.com/grpc-sse/grpc-sse/internal/event"
+	"github.com/grpc-sse/grpc-sse/internal/eventlog"
+	"github.com/grpc-sse/grpc-sse/internal/transcode"
+)
+
+// keyed is the newest event of one key.
+type keyed struct {
+	key   transcode.Value
+	pos   event.Position
+	frame []byte // a copy: the log may drop the record while the key stays
+}
+
+// latest remembers the newest event of every key of a run, so that who joins late begins with the state and not with
+// its history.
+//
+//   - order and byKey hold the same events; order is by position, because what is new goes to its end.
+//   - mu is held while a record is appended to the log and noted here, so that a snapshot and the log's end, taken
+//     together under mu, fit: no event is in neither or in both. It is taken before the log's lock.
+type latest struct {
+	fields *Fields
+	max    int
+	budget *eventlog.Budget
+
+	mu    sync.Mutex
+	order *list.List // of keyed
+	byKey map[transcode.Value]*list.Element
+	full  bool // a key was forgotten because there are too many
+}
+
+// entryBytes is about what a key costs beside its frame.
+const entryBytes = 200
+
+func newLatest(fields *Fields, limit int, budget *eventlog.Budget) *latest {
+	return &latest{fields: fields, max: limit, budget: budget, order: list.New(), byKey: map[transcode.Value]*list.Element{}}
+}
+
+// noteLocked takes in the event that wire and frame are of. It reports whether a key had to be forgotten for the first
+// time.
+func (l *latest) noteLocked(wire []byte, pos event.Position, frame []byte) (overflow bool) {
+	key, ok := l.fields.key.Find(wire)
+	if !ok {
+		return false
+	}
+	l.forgetLocked(l.byKey[key])
+	if l.fields.keyDeleted != nil && l.fields.keyDeleted.IsSet(wire) {
+		return false
+	}
+	l.byKey[key] = l.order.PushBack(keyed{key: key, pos: pos, frame: bytes.Clone(frame)})
+	l.budget.Hold(len(frame) + entryBytes)
+	if l.order.Len() <= l.max {
+		return false
+	}
+	l.forgetLocked(l.order.Front())
+	overflow = !l.full
+	l.full = true
+	return overflow
+}
+
+func (l *latest) forgetLocked(e *list.Element) {
+	if e == nil {
+		return
+	}
+	k := l.order.Remove(e).(keyed)
+	delete(l.byKey, k.key)
+	l.budget.Hold(-len(k.frame) - entryBytes)
+}
+
+// clearLocked forgets every key.
+func (l *latest) clearLocked() {
+	for l.order.Len() > 0 {
+		l.forgetLocked(l.order.Front())
+	}
+}
+
+// snapshot returns the newest events of all keys in order of their positions, those after after alone, and the end of
+// log at the same moment.
+func (l *latest) snapshot(log *eventlog.Log, after event.Position) (events []keyed, end event.Position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, end = log.Bounds()
+	for e := l.order.Back(); e != nil; e = e.Prev() {
+		k := e.Value.(keyed)
+		if k.pos <= after {
+			break
+		}
+		events = append(events, k)
+	}
+	for i, j := 0, len(events)-1; i < j; i, j = i+1, j-1 {
+		events[i], events[j] = events[j], events[i]
+	}
+	return events, end
+}
+
+// appendSnapshot appends the frame of a snapshot that ends at end: the event's own, but for the mark of the snapshot in
+// its id, by which a reader that is cut comes back into the snapshot.
+func appendSnapshot(dst []byte, frame []byte, end event.Position) []byte {
+	id, rest, ok := cutID(frame)
+	if !ok {
+		return append(dst, frame...)
+	}
+	id.Snapshot = end
+	dst = id.Append(append(dst, "id: "...))
+	return append(dst, rest...)
+}
+
+// cutID takes the id off a finished frame. rest begins with the end of its line.
+func cutID(frame []byte) (id event.ID, rest []byte, ok bool) {
+	after, ok := bytes.CutPrefix(frame, []byte("id: "))
+	if !ok {
+		return event.ID{}, nil, false
+	}
+	n := bytes.IndexByte(after, '\n')
+	if n < 0 {
+		return event.ID{}, nil, false
+	}
+	id, ok = event.Parse(string(after[:n]))
+	return id, after[n:], ok
+}

@@ -1,0 +1,152 @@
+package feed
+
+import (
+	"github.com/grpc-sse/grpc-sse/internal/event"
+	"github.com/grpc-sse/grpc-sse/internal/schema"
+)
+
+// place is where a reader begins in a run, and how it got there.
+type place struct {
+	pos      event.Position
+	snapshot *snapshot // newest events of keys that come before what follows pos; nil for none
+	resumed  bool      // the presented cursor is continued
+	unknown  bool      // a cursor was presented that is not continued, because nobody knows it
+	expired  bool      // it is not continued, because not all that follows it is kept
+	missed   uint64    // how many events that is; 0: not known
+}
+
+// snapshot is the newest events of a run's keys, for one reader.
+type snapshot struct {
+	events []keyed        // those not written yet
+	end    event.Position // the log's end when the snapshot was taken; the log goes on behind it
+}
+
+// resumeLocked is the place of a reader whose cursor is one of this run's.
+func (r *run) resumeLocked(d *demand) place {
+	from := d.cursor.Position
+	if s := d.cursor.Snapshot; s != 0 {
+		from = s
+	}
+	first, _ := r.log.Bounds()
+	switch {
+	case from >= first && d.cursor.Snapshot != 0:
+		// Keys that have changed since the snapshot was taken come behind it, with their newer events.
+		events, _ := r.latest.snapshot(r.log, d.cursor.Position)
+		for i, k := range events {
+			if k.pos > from {
+				events = events[:i]
+				break
+			}
+		}
+		return place{pos: from, snapshot: &snapshot{events: events, end: from}, resumed: true}
+	case from >= first:
+		return place{pos: from, resumed: true}
+	case r.shared && r.end.Load() == nil:
+		p := r.startPlace()
+		p.expired = true
+		if p.snapshot == nil && p.pos >= from {
+			p.missed = uint64(p.pos - from)
+		}
+		return p
+	default:
+		return place{pos: first, expired: true, missed: uint64(first - from)}
+	}
+}
+
+// startPlace is where a reader of a shared run begins that has no cursor to go on from.
+func (r *run) startPlace() place {
+	first, last := r.log.Bounds()
+	switch r.request.Method.Stream.Start {
+	case schema.StartEarliest:
+		return place{pos: first}
+	case schema.StartLatestPerKey:
+		events, end := r.latest.snapshot(r.log, 0)
+		return place{pos: end, snapshot: &snapshot{events: events, end: end}}
+	default:
+		return place{pos: last}
+	}
+}
+
+// joinSharedLocked attaches a reader whose cursor, if it has one, is not an id of this run's.
+func (r *run) joinSharedLocked(d *demand) *Subscription {
+	if d.parsed {
+		r.log.Raise(firstPosition(r.feed.now(), d.presented(), headroom))
+	}
+	from, resumable := d.backend()
+	if !resumable {
+		p := r.startPlace()
+		p.unknown = d.Cursor != ""
+		return r.attachLocked(d, p)
+	}
+	first, _ := r.log.Bounds()
+	if met, ok := r.index.Floor(from); ok && met >= first && met >= d.presented() {
+		return r.attachLocked(d, place{pos: met, resumed: true})
+	}
+	behind := r.feed.catchUpLocked(r, d, from)
+	if behind == nil {
+		p := r.startPlace()
+		p.expired = true
+		return r.attachLocked(d, p)
+	}
+	s := behind.attachLocked(d, place{pos: behind.log.Start(), resumed: true})
+	if s == nil {
+		return nil
+	}
+	s.then = r
+	r.log.Attach()
+	r.subscriptions = append(r.subscriptions, s)
+	r.stopLingerLocked()
+	return s
+}
+
+// attachLocked makes a reader at p; nil where the log has just been taken away. The caller holds feed.mu.
+func (r *run) attachLocked(d *demand, p place) *Subscription {
+	r.log.Attach() // from here on the budget does not take the log; before, it may have
+	if !r.log.Holds(p.pos) {
+		r.log.Detach()
+		return nil
+	}
+	s := &Subscription{run: r, check: r.check, metadata: d.Metadata, place: p, pending: p.pos}
+	first, last := r.log.Bounds()
+	s.atStart = last == r.log.Start()
+	s.opening = opening{resumed: p.resumed, oldest: first + 1, start: r.request.Method.Stream.Start}
+	if first == last {
+		s.opening.oldest = 0
+	}
+	switch {
+	case p.unknown:
+		s.opening.reason = reasonUnknownCursor
+	case p.expired:
+		s.opening.reason = reasonExpired
+	}
+	if d.parsed {
+		s.opening.id = d.cursor
+	}
+	s.Fresh = r.shared && d.Cursor == "" && !r.isOpen()
+	r.subscriptions = append(r.subscriptions, s)
+	r.feed.readers++
+	r.stopLingerLocked()
+	return s
+}
+
+// isOpen reports whether the call has shown a sign of life.
+func (r *run) isOpen() bool {
+	select {
+	case <-r.opened:
+		return true
+	default:
+		return false
+	}
+}
+
+// begin is the id by which reading begins at the subscription's place.
+func (s *Subscription) begin() event.ID {
+	if snap := s.snapshot; snap != nil {
+		id := event.ID{Position: snap.end, Mark: s.run.log.Mark(), Snapshot: snap.end}
+		if len(snap.events) > 0 {
+			id.Position = snap.events[0].pos - 1
+		}
+		return id
+	}
+	return s.run.idAt(s.pos)
+}

@@ -1,0 +1,292 @@
+package feed
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/grpc-sse/grpc-sse/internal/event"
+	"github.com/grpc-sse/grpc-sse/internal/eventlog"
+	"github.com/grpc-sse/grpc-sse/internal/outcome"
+	"github.com/grpc-sse/grpc-sse/internal/schema"
+	"github.com/grpc-sse/grpc-sse/internal/upstream"
+)
+
+// maxFalls is how often a reader of a shared call may fall out of the log, without reaching its end in between, before
+// it is moved there.
+const maxFalls = 3
+
+// Subscription is one reader of one run: a position in its log, and what is to be said at it.
+//
+// Its methods are for one goroutine, but Opened and Failed, which are for any.
+type Subscription struct {
+	// Fresh says that the call has just been started: there is something to wait for before a head is sent.
+	Fresh bool
+
+	run      *run // what is read; nil: nothing, there is only the opening to say
+	then     *run // the shared run that a reader goes on with that is being caught up; else nil
+	check    event.Check
+	metadata metadata.MD
+	opening  opening
+	after    []byte // frames that follow stream.open in the same write
+
+	place
+	atStart  bool           // the log was empty: reading begins at its start, wherever that is by the time of Opening
+	pending  event.Position // what Next returned last
+	told     int            // how many events of the snapshot Next returned last; -1: the last of them and the bookmark
+	falls    int            // times that it fell out of the log since it was at its end
+	sentBack bool           // stream.busy was said
+	leaving  atomic.Bool    // to be told to come back elsewhere
+}
+
+// Opened is closed at the call's first sign of life.
+func (s *Subscription) Opened() <-chan struct{} { return s.run.opened }
+
+// Failed returns how the call ended, if it ended before its first event in a way that a status can say.
+func (s *Subscription) Failed() (outcome.Outcome, bool) {
+	if s.run == nil || s.run.openedLog.Load() || s.then != nil {
+		return outcome.Outcome{}, false
+	}
+	end := s.run.end.Load()
+	if end == nil || end.Class != outcome.Permanent && !errors.Is(end.Cause, upstream.ErrPoolFull) {
+		return outcome.Outcome{}, false
+	}
+	return *end, true
+}
+
+// EndID is the id of a frame after which the stream has ended for this reader.
+func (s *Subscription) EndID(pos event.Position) event.ID { return event.EndAt(pos, s.check) }
+
+// Opening appends the first frames of the response: stream.open, and what must follow it in the same write.
+func (s *Subscription) Opening(dst []byte, retry time.Duration) []byte {
+	if s.run == nil {
+		return append(appendOpening(dst, retry, s.opening), s.after...)
+	}
+	if s.atStart {
+		s.settle()
+	}
+	if s.opening.id.IsZero() {
+		s.opening.id = s.begin()
+	}
+	dst = appendOpening(dst, retry, s.opening)
+	if s.opening.reason != "" {
+		dst = appendReset(dst, s.begin(), s.opening.reason, s.missed)
+	}
+	return dst
+}
+
+// settle fixes the start of a log that was empty when the reader attached.
+func (s *Subscription) settle() {
+	start := s.run.log.Settle()
+	if s.snapshot != nil {
+		s.snapshot.end = start
+	}
+	s.pos, s.pending = start, start
+}
+
+// Next returns the next finished frames, at most about limit bytes but at least one frame; nothing where there is
+// nothing yet; io.EOF at the end. Written must be called before the next call, once they are written.
+func (s *Subscription) Next(limit int) ([]byte, error) {
+	if s.run == nil {
+		return nil, io.EOF
+	}
+	if s.leaving.Load() {
+		return s.sendBack("drain")
+	}
+	if s.snapshot != nil {
+		return s.nextOfSnapshot(limit), nil
+	}
+	records, next, err := s.run.log.Read(s.pos, limit)
+	var trimmed *eventlog.TrimmedError
+	switch {
+	case err == nil:
+		if len(records) == 0 {
+			s.falls = 0
+		}
+		s.pending = next
+		return records, nil
+	case errors.As(err, &trimmed):
+		return s.fall(trimmed), nil
+	case errors.Is(err, io.EOF) && s.then != nil && s.run.handedOver:
+		if reset := s.hop(); reset != nil {
+			return reset, nil
+		}
+		return s.Next(limit)
+	case errors.Is(err, io.EOF) && s.run.busy != "":
+		return s.sendBack(s.run.busy)
+	default:
+		return nil, io.EOF // the end, or the run was taken away: the client comes back and is told
+	}
+}
+
+// sendBack says stream.busy, once.
+func (s *Subscription) sendBack(reason string) ([]byte, error) {
+	if s.sentBack {
+		return nil, io.EOF
+	}
+	s.sentBack = true
+	return AppendBusy(nil, busyRetry(reason), reason), nil
+}
+
+// nextOfSnapshot returns the next events of the snapshot; behind the last one a bookmark closes it.
+func (s *Subscription) nextOfSnapshot(limit int) []byte {
+	var dst []byte
+	n := 0
+	for n < len(s.snapshot.events) && (n == 0 || len(dst) < limit) {
+		dst = appendSnapshot(dst, s.snapshot.events[n].frame, s.snapshot.end)
+		n++
+	}
+	s.told = n
+	if n == len(s.snapshot.events) {
+		dst = appendBookmark(dst, s.run.idAt(s.snapshot.end))
+		s.told = -1
+	}
+	return dst
+}
+
+// fall goes on after events that were trimmed before the reader had them, and says so. A call of one's own goes on with
+// the oldest event kept. So does a shared one, unless it begins with a snapshot or the reader does not keep up at all.
+func (s *Subscription) fall(trimmed *eventlog.TrimmedError) []byte {
+	s.place = place{pos: trimmed.Oldest, missed: trimmed.Missed}
+	s.falls++
+	if s.run.shared {
+		latest := s.run.request.Method.Stream.Start == schema.StartLatestPerKey
+		switch {
+		case latest && s.run.latest != nil:
+			s.place = s.run.startPlace()
+		case s.falls >= maxFalls:
+			_, last := s.run.log.Bounds()
+			s.place = place{pos: last, missed: trimmed.Missed + uint64(last-trimmed.Oldest)}
+			s.falls = 0
+		}
+	}
+	s.pending = s.pos
+	return appendReset(nil, s.begin(), reasonExpired, s.missed)
+}
+
+// hop goes on in the shared run: with the event after the one where the two calls met, or, where they did not meet in
+// time, like a reader whose cursor is no longer good. It returns what is said about that.
+func (s *Subscription) hop() (reset []byte) {
+	behind := s.run
+	s.run.feed.mu.Lock() // sendAway looks at them
+	s.run, s.then = s.then, nil
+	s.run.feed.mu.Unlock()
+	behind.log.Detach()
+	if behind.detach(s) {
+		behind.close()
+	}
+	met := behind.behind.hop()
+	if met == 0 {
+		s.place = s.run.startPlace()
+		reset = appendReset(nil, s.begin(), reasonExpired, 0)
+	} else {
+		s.place = place{pos: met}
+	}
+	s.pending = s.pos
+	return reset
+}
+
+// Written says that what Next returned last has been written.
+func (s *Subscription) Written() {
+	switch {
+	case s.run == nil:
+	case s.snapshot != nil && s.told > 0:
+		s.snapshot.events, s.told = s.snapshot.events[s.told:], 0
+	case s.snapshot != nil && s.told < 0:
+		s.snapshot, s.told = nil, 0
+	case s.pending != s.pos:
+		s.pos = s.pending
+		s.run.log.Written(s.pos)
+	}
+}
+
+// Changed returns a channel that is closed when Next or Waiting may answer otherwise.
+func (s *Subscription) Changed() <-chan struct{} {
+	if s.run == nil {
+		return nil // Next has said io.EOF
+	}
+	return s.run.log.Changed(s.pos)
+}
+
+// Waiting returns the stream.waiting frame to send while the backend cannot be reached, and the number of the outage;
+// nil and 0 while it can.
+func (s *Subscription) Waiting() (frame []byte, outage int) {
+	if s.run == nil {
+		return nil, 0
+	}
+	o := s.run.waiting.Load()
+	if o == nil {
+		return nil, 0
+	}
+	return appendWaiting(nil, o), o.number
+}
+
+// Ageless reports that the connection must not be ended because of its age: there would be nothing to come back to.
+func (s *Subscription) Ageless() bool {
+	if s.run == nil {
+		return false
+	}
+	m := &s.run.request.Method.Stream
+	return m.Linger == 0 && !m.UntilDone && m.Resume == nil
+}
+
+// Close detaches the reader. The last one's leaving starts the run's linger, or frees a run that was given up.
+func (s *Subscription) Close() {
+	for _, r := range []*run{s.run, s.then} {
+		if r == nil {
+			continue
+		}
+		r.log.Detach()
+		if r.detach(s) {
+			r.close()
+		}
+	}
+	if s.run != nil {
+		s.run.feed.left()
+	}
+}
+
+// left takes a reader off the account.
+func (f *Feed) left() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.readers--
+	f.checkIdleLocked()
+}
+
+// detach takes the reader off the run's list and reports whether nobody reads the run and nobody can any more.
+func (r *run) detach(s *Subscription) (unreachable bool) {
+	f := r.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i := slices.Index(r.subscriptions, s)
+	if i < 0 {
+		return false
+	}
+	r.subscriptions = slices.Delete(r.subscriptions, i, i+1)
+	if len(r.subscriptions) != 0 {
+		return false
+	}
+	if r.behind != nil { // nobody comes back to it
+		r.cancel(errDiscarded)
+		return true
+	}
+	r.lingerLocked()
+	return f.runs[r.log.Mark()] != r
+}
+
+// Forget drops the run if this is its only reader and no key names it: its end was said by an HTTP status, and nobody
+// holds an id of it.
+func (s *Subscription) Forget() {
+	f := s.run.feed
+	f.mu.Lock()
+	alone := len(s.run.subscriptions) == 1 && f.keyed[s.run.key()] != s.run
+	f.mu.Unlock()
+	if alone {
+		f.discard(s.run)
+	}
+}
