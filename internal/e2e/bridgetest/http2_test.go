@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -197,6 +198,33 @@ func TestDrainWindowEndsOnEveryVersionOfHTTP(t *testing.T) {
 			end.expect("stream.end", `"code":14`, "shutting down")
 			end.over()
 			w.wait()
+		})
+	}
+}
+
+// A tab that stops reading is reset after the write timeout, which its neighbours on the same connection do not notice.
+func TestSlowTab(t *testing.T) {
+	for _, name := range []string{"HTTP/2 over TLS", "HTTP/2 in plaintext"} {
+		t.Run(name, func(t *testing.T) {
+			b, address := scripted(t)
+			b.Define("run", script.Note("a"), script.Gate("go on"), script.Note("b"))
+			w, dials := startFor(t, ways[name], upstreams(address)+"write_timeout: 1s\n")
+			w.client.Transport.(*http.Transport).HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10}
+			slow := w.get("/v1/chain/slow?count=5000&size=1024")
+			tab := w.get("/v1/play/run?stream=tab")
+			tab.expect("note", `"text":"a"`)
+			eventually(t, "the slow reader has gone", func() bool { return w.bridge.Stats().Readers == 1 })
+			if _, err := io.Copy(io.Discard, slow.response.Body); err == nil {
+				t.Error("the stream that was cut looks as if it had ended")
+			}
+			b.Open("go on")
+			tab.expect("note", `"text":"b"`)
+			tab.expect("stream.end", `"code":0`)
+			tab.over()
+			if n := dials.Load(); n != 1 {
+				t.Errorf("%d connections, want 1", n)
+			}
+			w.stop()
 		})
 	}
 }
