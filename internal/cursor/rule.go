@@ -29,10 +29,21 @@ type Value = transcode.Value
 // Rule is a method's resume rule. It never changes and is safe for concurrent use.
 type Rule struct {
 	event, request *transcode.Field
-	kind           protoreflect.Kind // of the event's field
-	explicit       bool              // zero and empty are cursors
+	form           form // of the event's field
+	narrow         bool // an integer of 32 bits
+	utf8           bool // a string, not bytes
+	explicit       bool // zero and empty are cursors
 	inclusive      bool
 }
+
+// form is how cursors are compared and encoded.
+type form int
+
+const (
+	text form = iota // strings and bytes
+	signed
+	unsigned
+)
 
 // NewRule makes the Rule of what the schema has checked. It is nil for nil: the backend keeps no cursor.
 func NewRule(r *schema.Resume) *Rule {
@@ -40,10 +51,23 @@ func NewRule(r *schema.Resume) *Rule {
 		return nil
 	}
 	leaf := r.Event.Leaf()
-	return &Rule{
+	rule := &Rule{
 		event: transcode.NewField(r.Event), request: transcode.NewField(r.Request),
-		kind: leaf.Kind(), explicit: leaf.HasPresence(), inclusive: r.Inclusive,
+		utf8: leaf.Kind() == protoreflect.StringKind, explicit: leaf.HasPresence(), inclusive: r.Inclusive,
 	}
+	switch leaf.Kind() {
+	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind:
+		rule.form, rule.narrow = signed, true
+	case protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind:
+		rule.form = signed
+	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
+		rule.form, rule.narrow = unsigned, true
+	case protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
+		rule.form = unsigned
+	default:
+		rule.form = text
+	}
+	return rule
 }
 
 // Of is the cursor of a message. It reports false where the message carries none: zero and empty count only where the
@@ -55,28 +79,11 @@ func (r *Rule) Of(wire []byte) (Value, bool) { return r.event.Find(wire) }
 func (r *Rule) Request(wire []byte, v Value) []byte { return r.request.Append(slices.Clone(wire), v) }
 
 // Ordered says that cursors are integers, which rise from message to message. Others can only be equal or not.
-func (r *Rule) Ordered() bool { return r.signed() || r.unsigned() }
-
-func (r *Rule) signed() bool {
-	switch r.kind {
-	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind,
-		protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind:
-		return true
-	}
-	return false
-}
-
-func (r *Rule) unsigned() bool {
-	switch r.kind {
-	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind, protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
-		return true
-	}
-	return false
-}
+func (r *Rule) Ordered() bool { return r.form != text }
 
 // Compare orders two cursors of an ordered rule as cmp.Compare does.
 func (r *Rule) Compare(a, b Value) int {
-	if r.signed() {
+	if r.form == signed {
 		return cmp.Compare(a.Int(), b.Int())
 	}
 	return cmp.Compare(a.Uint(), b.Uint())
@@ -86,9 +93,9 @@ func (r *Rule) Compare(a, b Value) int {
 // for a cursor that is longer than MaxLen, which is left out of ids, and never nil for others.
 func (r *Rule) Encode(v Value) []byte {
 	switch {
-	case r.signed():
+	case r.form == signed:
 		return binary.AppendVarint(nil, v.Int())
-	case r.unsigned():
+	case r.form == unsigned:
 		return binary.AppendUvarint(nil, v.Uint())
 	case len(v.Text()) > MaxLen:
 		return nil
@@ -113,25 +120,15 @@ func (r *Rule) Decode(b []byte) (Value, bool) {
 
 func (r *Rule) decode(b []byte) (Value, bool) {
 	switch {
-	case r.signed():
+	case r.form == signed:
 		i, n := binary.Varint(b)
-		return transcode.IntValue(i), n > 0 && (!r.narrow() || math.MinInt32 <= i && i <= math.MaxInt32)
-	case r.unsigned():
+		return transcode.IntValue(i), n > 0 && (!r.narrow || math.MinInt32 <= i && i <= math.MaxInt32)
+	case r.form == unsigned:
 		u, n := binary.Uvarint(b)
-		return transcode.UintValue(u), n > 0 && (!r.narrow() || u <= math.MaxUint32)
-	case r.kind == protoreflect.StringKind && !utf8.Valid(b):
+		return transcode.UintValue(u), n > 0 && (!r.narrow || u <= math.MaxUint32)
+	case r.utf8 && !utf8.Valid(b):
 		return Value{}, false
 	default:
 		return transcode.TextValue(string(b)), true
 	}
-}
-
-// narrow says that the field has 32 bits.
-func (r *Rule) narrow() bool {
-	switch r.kind {
-	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind,
-		protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
-		return true
-	}
-	return false
 }

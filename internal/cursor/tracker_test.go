@@ -156,7 +156,8 @@ type backend struct {
 	early int
 }
 
-func drawBackend(t *rapid.T, tb testing.TB) *backend {
+func drawBackend(tb testing.TB, t *rapid.T) *backend {
+	tb.Helper()
 	kind := rapid.SampledFrom([]string{"int64", "sfixed32", "uint64", "string", "bytes"}).Draw(t, "kind")
 	b := &backend{world: newWorld(tb, kind, "cursor", rapid.Bool().Draw(t, "inclusive"))}
 	b.after = transcode.NewField(b.resume.Request)
@@ -216,6 +217,7 @@ func (b *backend) play(t *rapid.T, tr *cursor.Tracker, request []byte, index *cu
 				if last, ok := tr.Last(); !ok || last != v {
 					t.Fatalf("the id of %s carries %s, %v", v, last, ok)
 				}
+			case cursor.Drop:
 			case cursor.Ignored:
 				t.Fatalf("%s: %s by an honest backend", v, verdict)
 			}
@@ -231,7 +233,7 @@ func (b *backend) play(t *rapid.T, tr *cursor.Tracker, request []byte, index *cu
 // However a call is cut, a reader gets every event once and in order; and so does one that begins at a cursor.
 func TestEverythingOnceInOrder(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		b := drawBackend(rt, t)
+		b := drawBackend(t, rt)
 		index := b.rule().NewIndex()
 		o := cursor.TrackerOptions{
 			Holds:  func(v cursor.Value) bool { _, ok := index.Find(v); return ok },

@@ -1,8 +1,10 @@
 package schema
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -40,11 +42,30 @@ func findPath(what string, message protoreflect.MessageDescriptor, path string) 
 		}
 		field := message.Fields().ByName(protoreflect.Name(name))
 		if field == nil {
-			return nil, fmt.Errorf("%s %s has no field %q%s", what, message.FullName(), name, choices(fieldNames(message)))
+			return nil, fmt.Errorf("%s %s has no field %q%s", what, message.FullName(), name, choices(nearestFirst(name, fieldNames(message))))
 		}
 		fields = append(fields, field)
 	}
 	return fields, nil
+}
+
+// nearestFirst puts those names first that begin and end most like name, since an error does not list many.
+func nearestFirst(name string, names []string) []string {
+	if len(names) <= maxChoices {
+		return names
+	}
+	alike := func(other string) int {
+		least, head, tail := min(len(name), len(other)), 0, 0
+		for head < least && name[head] == other[head] {
+			head++
+		}
+		for tail < least-head && name[len(name)-1-tail] == other[len(other)-1-tail] {
+			tail++
+		}
+		return head + tail
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(alike(b), alike(a)) })
+	return names
 }
 
 // kindOf says what a field is, for errors.

@@ -17,7 +17,8 @@ import (
 )
 
 // kindsFiles are files in every syntax, none of which is linked into this program.
-var kindsFiles = []string{`
+var kindsFiles = []string{
+	`
 	name: "two.proto" package: "kinds.two" syntax: "proto2"
 	message_type { name: "M"
 		field { name: "need" number: 1 type: TYPE_INT32 label: LABEL_REQUIRED }

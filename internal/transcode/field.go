@@ -178,6 +178,7 @@ func (s *step) read(value []byte) occurrence {
 		if s.kind != protoreflect.MessageKind {
 			o.text, _ = protowire.ConsumeBytes(value)
 		}
+	default: // a group, which has no value
 	}
 	return o
 }
@@ -224,9 +225,10 @@ func (s *step) appendValue(dst []byte, v Value) []byte {
 		return protowire.AppendFixed64(dst, v.bits)
 	case protowire.BytesType:
 		return protowire.AppendString(dst, v.text)
+	default:
+		if s.kind == protoreflect.Sint32Kind || s.kind == protoreflect.Sint64Kind {
+			return protowire.AppendVarint(dst, protowire.EncodeZigZag(int64(v.bits)))
+		}
+		return protowire.AppendVarint(dst, v.bits)
 	}
-	if s.kind == protoreflect.Sint32Kind || s.kind == protoreflect.Sint64Kind {
-		return protowire.AppendVarint(dst, protowire.EncodeZigZag(int64(v.bits)))
-	}
-	return protowire.AppendVarint(dst, v.bits)
 }
