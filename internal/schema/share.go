@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -178,6 +179,22 @@ func (c *checker) resume(o *grpcssev1.Resume, input, output protoreflect.Message
 		c.fail("resume", err)
 	}
 	return r
+}
+
+// warnOfCursorInPath tells of a request field that the path sets, although the bridge sets it when it opens the call
+// again: whoever looks at the path then sees another cursor than the call's.
+func (b *tableBuilder) warnOfCursorInPath(m *Method, where string) {
+	if m.Stream.Resume == nil {
+		return
+	}
+	field := m.Stream.Resume.Request.String()
+	for _, binding := range m.Bindings {
+		if slices.Contains(binding.Variables, field) {
+			b.warn("%s: resume: request_field %q is in the path %s: every place to begin at is a stream of its own there; bind it by query or body",
+				where, field, binding.Template)
+			return
+		}
+	}
 }
 
 // done reads the data of the last plain frame.

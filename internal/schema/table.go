@@ -298,22 +298,6 @@ func (b *tableBuilder) add(m *Method, md protoreflect.MethodDescriptor, where st
 	b.warnOfCursorInPath(m, where)
 }
 
-// warnOfCursorInPath tells of a request field that the path sets, although the bridge sets it when it opens the call
-// again: whoever looks at the path then sees another cursor than the call's.
-func (b *tableBuilder) warnOfCursorInPath(m *Method, where string) {
-	if m.Stream.Resume == nil {
-		return
-	}
-	field := m.Stream.Resume.Request.String()
-	for _, binding := range m.Bindings {
-		if slices.Contains(binding.Variables, field) {
-			b.warn("%s: resume: request_field %q is in the path %s: every place to begin at is a stream of its own there; bind it by query or body",
-				where, field, binding.Template)
-			return
-		}
-	}
-}
-
 // addStream merges and checks what says how the method is served.
 func (b *tableBuilder) addStream(m *Method, where string, option *grpcssev1.Stream, r *rule) {
 	m.Stream = defaultStream()
