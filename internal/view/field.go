@@ -45,7 +45,10 @@ func defaultJSON(fd protoreflect.FieldDescriptor) []byte {
 		if fd.Enum().FullName() == "google.protobuf.NullValue" {
 			return []byte("null")
 		}
-		return quoted(string(fd.DefaultEnumValue().Name()))
+		if v := fd.Enum().Values().ByNumber(fd.Default().Enum()); v != nil {
+			return quoted(string(v.Name()))
+		}
+		return strconv.AppendInt(nil, int64(fd.Default().Enum()), 10)
 	default:
 		return defaultScalar(fd)
 	}

@@ -1,7 +1,6 @@
 package view
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -58,25 +57,25 @@ type root struct {
 	mask    *mask
 }
 
-// addPath adds a path to the mask of each root that has it, and fails where none has.
+// addPath adds a path to the mask of each root that has it. Where none has, the error is that of the root that comes
+// closest.
 func addPath(roots []root, path string) error {
-	var first error
+	var closest *pathError
 	found := false
 	for _, r := range roots {
 		names, err := resolve(r.message, path)
-		if err != nil {
-			if first == nil {
-				first = err
-			}
-			continue
+		switch {
+		case err == nil:
+			found = true
+			r.mask.show(names)
+		case closest == nil || err.closeness() > closest.closeness():
+			closest = err
 		}
-		found = true
-		r.mask.show(names)
 	}
 	if found {
 		return nil
 	}
-	return first
+	return closest
 }
 
 // show adds a path of JSON names. One that leads further than another adds nothing to it.
@@ -100,20 +99,37 @@ func (m *mask) show(names []string) {
 	}
 }
 
+// pathError is a path that a message does not have.
+type pathError struct {
+	depth int // how many of the path's names it has
+	text  string
+}
+
+func (e *pathError) Error() string { return e.text }
+
+// closeness is greater where more of the path is right, or the rest looks like a misspelling.
+func (e *pathError) closeness() int {
+	if strings.Contains(e.text, "did you mean") {
+		return 2*e.depth + 1
+	}
+	return 2 * e.depth
+}
+
 // resolve is a path in JSON names.
-func resolve(md protoreflect.MessageDescriptor, path string) ([]string, error) {
+func resolve(md protoreflect.MessageDescriptor, path string) ([]string, *pathError) {
 	if path == "" {
-		return nil, errors.New("a path is empty: write names of fields with commas between them, such as a,b.c")
+		return nil, &pathError{text: "a path is empty: write names of fields with commas between them, such as a,b.c"}
 	}
 	var names []string
 	prefix := ""
 	for name := range strings.SplitSeq(path, ".") {
 		if md == nil {
-			return nil, fmt.Errorf("%q: %q has no fields of its own that can be named: name it whole", path, strings.TrimSuffix(prefix, "."))
+			return nil, &pathError{len(names), fmt.Sprintf("%q: %q has no fields of its own that can be named: name it whole",
+				path, strings.TrimSuffix(prefix, "."))}
 		}
 		fd := findField(md, name)
 		if fd == nil {
-			return nil, fmt.Errorf("%q is not a field: %s", prefix+name, transcode.SuggestField(md, prefix, name))
+			return nil, &pathError{len(names), fmt.Sprintf("%q is not a field: %s", prefix+name, transcode.SuggestField(md, prefix, name))}
 		}
 		names = append(names, fd.JSONName())
 		prefix += name + "."

@@ -295,10 +295,10 @@ func (v *View) Beat(dst []byte) []byte {
 // since a clean end would be taken for the stream's.
 func (v *View) Leave(dst []byte, reason string) ([]byte, error) {
 	switch {
-	case v.ended || errors.Is(v.end, io.EOF):
-		return dst, nil
-	case v.end != nil:
+	case v.end != nil && !errors.Is(v.end, io.EOF):
 		return dst, v.end
+	case v.end != nil || v.ended:
+		return dst, nil
 	}
 	dst, err := v.form.leave(v.bookmark(dst), reason)
 	if errors.Is(err, io.EOF) {
