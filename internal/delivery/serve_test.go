@@ -32,6 +32,8 @@ type source struct {
 	written int
 	ageless bool
 	beat    string
+	silent  bool // no opening
+	retry   time.Duration
 	// leaveErr is what Leave fails with.
 	leaveErr error
 	changed  chan struct{}
@@ -50,7 +52,13 @@ func (s *source) change(f func()) {
 func (s *source) add(frame string) { s.change(func() { s.frames = append(s.frames, []byte(frame)) }) }
 func (s *source) end()             { s.change(func() { s.ended = true }) }
 
-func (s *source) Opening(dst []byte, _ time.Duration) []byte { return append(dst, "opening\n\n"...) }
+func (s *source) Opening(dst []byte, retry time.Duration) []byte {
+	s.retry = retry
+	if s.silent {
+		return dst
+	}
+	return append(dst, "opening\n\n"...)
+}
 
 func (s *source) Next(int) ([]byte, error) {
 	s.mu.Lock()
