@@ -29,6 +29,11 @@ func (r *responseField) of(data []byte) []byte {
 	return r.missing
 }
 
+// ResponseField returns the value of the field fd, in JSON, of a response in JSON.
+func ResponseField(fd protoreflect.FieldDescriptor, response []byte) []byte {
+	return newResponseField(fd).of(response)
+}
+
 // defaultJSON is the JSON of a field that is not set.
 func defaultJSON(fd protoreflect.FieldDescriptor) []byte {
 	switch {

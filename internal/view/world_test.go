@@ -84,10 +84,11 @@ func (s *stream) Next(int) ([]byte, error) {
 }
 
 func (s *stream) Written() {
-	if s.unwritten {
-		s.unwritten = false
-		s.written++
+	if !s.unwritten {
+		panic("Written, and there was nothing to write")
 	}
+	s.unwritten = false
+	s.written++
 }
 
 func (s *stream) Changed() <-chan struct{}            { return nil }
@@ -117,7 +118,9 @@ func next(t *testing.T, v *view.View) string {
 		t.Fatalf("Next: %v", err)
 	}
 	got := string(b)
-	v.Written()
+	if got != "" {
+		v.Written()
+	}
 	return got
 }
 
