@@ -85,7 +85,9 @@ func New(s *config.Settings, o Options) (*Bridge, error) {
 			return nil, fmt.Errorf("upstream %s: %w", u.Name, err)
 		}
 	}
-	b.feed = feed.New(feed.Options{Budget: eventlog.NewBudget(s.LogBytes), Logger: o.Logger, Now: o.Now})
+	b.feed = feed.New(feed.Options{
+		Budget: eventlog.NewBudget(s.LogBytes), MaxCalls: s.Calls, MaxReaders: s.ReadersPerStream, Logger: o.Logger, Now: o.Now,
+	})
 	if err := b.wire(); err != nil {
 		b.Close()
 		return nil, err
@@ -118,6 +120,8 @@ func (b *Bridge) wire() error {
 		Delivery: delivery.Options{
 			Heartbeat: s.Heartbeat, WriteTimeout: s.WriteTimeout, MaxAge: s.MaxConnectionAge,
 		},
+		Peers: access.NewPeers(s.TrustedProxies), Keyer: access.NewKeyer(s.UnkeyedMetadata), Compression: s.Compression,
+		ResponseMetadata: s.ResponseMetadata, UnaryTimeout: s.UnaryTimeout,
 		OpenWindow: s.OpenWindow, RequestBytes: s.RequestBytes, Logger: b.logger,
 	})
 	b.handler = b.counted(always(origins.Handler(forwarder.Handler(b.edge))))

@@ -5,48 +5,104 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/grpc-sse/grpc-sse/internal/view"
 )
 
 // Media types of responses.
 const (
-	typeSSE  = "text/event-stream"
-	typeJSON = "application/json"
+	typeSSE    = "text/event-stream"
+	typeNDJSON = "application/x-ndjson"
+	typeJSON   = "application/json"
 )
 
-// accepts reports whether the request's Accept header takes media (RFC 9110 section 12.5.1: of the ranges that match, the
-// most specific one's q decides). No header takes everything.
-func accepts(r *http.Request, media string) bool {
+const httpBody protoreflect.FullName = "google.api.HttpBody"
+
+// offers are the representations of a stream, the preferred one first where a client takes them equally.
+var offers = []struct {
+	media string
+	as    view.Representation
+}{
+	{typeSSE, view.SSE},
+	{typeNDJSON, view.NDJSON},
+	{typeJSON, view.JSON},
+}
+
+// negotiate chooses the representation of a stream; ok is false where the request takes none. A stream of
+// google.api.HttpBody is sent as its bytes to who names a type, but none of those above.
+func negotiate(r *http.Request, output protoreflect.FullName) (chosen view.Representation, ok bool) {
+	ranges := acceptRanges(r)
+	if output == httpBody && ranges.named() && !ranges.names(typeSSE) && !ranges.names(typeNDJSON) && !ranges.names(typeJSON) {
+		return view.Raw, true
+	}
+	best := 0.0
+	for _, offer := range offers {
+		if q := ranges.quality(offer.media); q > best {
+			chosen, best = offer.as, q
+		}
+	}
+	return chosen, best > 0
+}
+
+// accepts reports whether the request's Accept header takes media.
+func accepts(r *http.Request, media string) bool { return acceptRanges(r).quality(media) > 0 }
+
+// asksForSSE reports whether the request names the SSE type, as every EventSource does.
+func asksForSSE(r *http.Request) bool {
+	ranges := acceptRanges(r)
+	return ranges.names(typeSSE) && ranges.quality(typeSSE) > 0
+}
+
+// mediaRanges is an Accept header: the q of every range in it. nil takes everything.
+type mediaRanges map[string]float64
+
+func acceptRanges(r *http.Request) mediaRanges {
 	fields := r.Header.Values("Accept")
 	if len(fields) == 0 {
-		return true
+		return nil
 	}
-	kind, _, _ := strings.Cut(media, "/")
-	best, quality := 0, 0.0
+	ranges := mediaRanges{}
 	for part := range strings.SplitSeq(strings.Join(fields, ","), ",") {
 		name, params, err := mime.ParseMediaType(part)
 		if err != nil {
 			continue
 		}
-		specific := 0
-		switch name {
-		case media:
-			specific = 3
-		case kind + "/*":
-			specific = 2
-		case "*/*":
-			specific = 1
+		q := 1.0
+		if given, err := strconv.ParseFloat(params["q"], 64); err == nil {
+			q = given
 		}
-		if specific > best {
-			best, quality = specific, 1
-			if q, err := strconv.ParseFloat(params["q"], 64); err == nil {
-				quality = q
-			}
-		}
+		ranges[name] = max(q, ranges[name])
 	}
-	return quality > 0
+	return ranges
 }
 
-// asksForSSE reports whether the request names the SSE type, as every EventSource does.
-func asksForSSE(r *http.Request) bool {
-	return strings.Contains(strings.ToLower(strings.Join(r.Header.Values("Accept"), ",")), typeSSE) && accepts(r, typeSSE)
+// quality is the q of media: that of the most specific range which matches it (RFC 9110 section 12.5.1).
+func (m mediaRanges) quality(media string) float64 {
+	if m == nil {
+		return 1
+	}
+	kind, _, _ := strings.Cut(media, "/")
+	for _, name := range []string{media, kind + "/*", "*/*"} {
+		if q, ok := m[name]; ok {
+			return q
+		}
+	}
+	return 0
+}
+
+func (m mediaRanges) names(media string) bool {
+	_, ok := m[media]
+	return ok
+}
+
+// named reports whether a type is named at all, and not only "anything".
+func (m mediaRanges) named() bool {
+	for name := range m {
+		if name != "*/*" {
+			return true
+		}
+	}
+	return false
 }

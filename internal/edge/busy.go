@@ -10,17 +10,30 @@ import (
 	"github.com/grpc-sse/grpc-sse/internal/delivery"
 	"github.com/grpc-sse/grpc-sse/internal/feed"
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
+	"github.com/grpc-sse/grpc-sse/internal/sse"
+	"github.com/grpc-sse/grpc-sse/internal/view"
 )
 
 // busy turns a request for a stream away for now. To EventSource that must not be a status: browsers take every other
 // than 200 for final.
-func (e *Edge) busy(q *request, reason string) {
+func (e *Edge) busy(q *request, as view.Representation, reason string) {
 	retry := feed.OverloadRetry()
 	if q.own.cursor != "" && q.method.Stream.Linger > 0 {
 		// Who resumes must be back before the call is given up.
 		retry = min(retry, q.method.Stream.Linger/3)
 	}
-	sendBusy(q.w, retry, reason)
+	switch as {
+	case view.SSE:
+		sendBusy(q.w, retry, reason)
+	case view.Plain:
+		// The client has gone where it cannot be written to.
+		_ = delivery.Once(q.w, sse.AppendPreamble(nil, retry, nil))
+	default:
+		outcome.Problem{
+			Status: http.StatusServiceUnavailable, Code: codes.Unavailable, RetryAfter: retry,
+			Detail: "there is no room for another stream now (" + reason + "); try again later",
+		}.Write(q.w)
+	}
 }
 
 // starting answers a request for a path that may get a route once every schema is loaded.

@@ -32,6 +32,16 @@ type Options struct {
 	Principals *access.Principals
 	// Connections bounds the streams that are served at once.
 	Connections *access.Connections
+	// Peers tells the address of a client. Nil means that it is not looked at.
+	Peers *access.Peers
+	// Keyer makes the keys of shared calls.
+	Keyer *access.Keyer
+	// Compression are the encodings that streams are offered in, best first. Empty for none.
+	Compression []string
+	// ResponseMetadata are the names of the backend's metadata that unary responses carry.
+	ResponseMetadata []string
+	// UnaryTimeout is the deadline of unary calls; 0 is none.
+	UnaryTimeout time.Duration
 	// Delivery says how connections are kept.
 	Delivery delivery.Options
 	// OpenWindow is how long a response waits for the backend's first sign of life; 0 does not wait.
@@ -76,10 +86,12 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		outcome.Problem{Status: http.StatusServiceUnavailable, Detail: "streams are not prefetched"}.Write(w)
 	case r.URL.Path == cancelPath:
 		e.serveCancel(w, r)
+	case r.URL.Path == ackPath:
+		e.serveAck(w, r)
 	case strings.HasPrefix(r.URL.Path, "/sse."):
 		outcome.Problem{
 			Status: http.StatusNotFound, Code: codes.NotFound,
-			Detail: "paths under /sse. are the bridge's own, and this is none of them; there is " + cancelPath,
+			Detail: "paths under /sse. are the bridge's own, and this is none of them; there are " + cancelPath + " and " + ackPath,
 		}.Write(w)
 	default:
 		e.router.Load().serve(w, r)

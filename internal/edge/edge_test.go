@@ -5,12 +5,13 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/grpc-sse/grpc-sse/internal/edge"
-	"github.com/grpc-sse/grpc-sse/internal/event"
 	"github.com/grpc-sse/grpc-sse/internal/schema"
+	"github.com/grpc-sse/grpc-sse/internal/view"
 )
 
 func TestAccepts(t *testing.T) {
@@ -102,15 +103,71 @@ func FuzzNormalizePath(f *testing.F) {
 	})
 }
 
-func TestReadCancel(t *testing.T) {
-	id := event.At(7, event.NewMark())
-	got, err := edge.ReadCancel([]byte(`{"id": "` + id.String() + `"}`))
-	if diff := cmp.Diff(id, got); err != nil || diff != "" {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
+func TestDecodeOwn(t *testing.T) {
+	var into struct {
+		ID string `json:"id"`
 	}
-	for _, body := range []string{"", "{}", "null", `{"id":7}`, `{"id":"x"}`, `{"id":"","more":1}`, `["x"]`, `{"id":"x"} {}`} {
-		if got, err := edge.ReadCancel([]byte(body)); err == nil {
-			t.Errorf("%s: %v, want an error", body, got)
+	if !edge.DecodeOwn([]byte(`{"id": "x"}`), &into) || into.ID != "x" {
+		t.Errorf("read %q", into.ID)
+	}
+	for _, body := range []string{"", `{"id":7}`, `{"id":"","more":1}`, `["x"]`, `{"id":"x"} {}`} {
+		if edge.DecodeOwn([]byte(body), &into) {
+			t.Errorf("%s was read", body)
 		}
+	}
+}
+
+func TestParseTimeout(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"1S": time.Second, "20m": 20 * time.Millisecond, "99999999H": 100 * time.Hour, "0n": 0, "7u": 7 * time.Microsecond, "2M": 2 * time.Minute,
+	} {
+		if got, ok := edge.ParseTimeout(text); !ok || got != want {
+			t.Errorf("%s: %v, %v, want %v", text, got, ok, want)
+		}
+	}
+	for _, text := range []string{"", "S", "1", "1s", "-1S", "1.5S", "999999999S", " 1S"} {
+		if got, ok := edge.ParseTimeout(text); ok {
+			t.Errorf("%q was read as %v", text, got)
+		}
+	}
+}
+
+func TestNegotiate(t *testing.T) {
+	for accept, want := range map[string]view.Representation{
+		"":                                    view.SSE,
+		"*/*":                                 view.SSE,
+		"text/*":                              view.SSE,
+		"application/*":                       view.NDJSON,
+		"application/json":                    view.JSON,
+		"application/json, text/event-stream": view.SSE,
+		"text/event-stream;q=0.5, application/x-ndjson": view.NDJSON,
+		"text/event-stream;q=0, */*":                    view.NDJSON,
+		"application/json;q=0.9, */*;q=0.1":             view.JSON,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		if accept != "" {
+			r.Header.Set("Accept", accept)
+		}
+		if got, ok := edge.Negotiate(r, "acme.Thing"); !ok || got != want {
+			t.Errorf("Accept %q: %v, %v, want %v", accept, got, ok, want)
+		}
+	}
+	body := func(accept string) view.Representation {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Accept", accept)
+		got, _ := edge.Negotiate(r, "google.api.HttpBody")
+		return got
+	}
+	for accept, want := range map[string]view.Representation{
+		"*/*": view.SSE, "text/csv": view.Raw, "text/html, */*;q=0.8": view.Raw, "text/event-stream": view.SSE, "application/json": view.JSON,
+	} {
+		if got := body(accept); got != want {
+			t.Errorf("Accept %q for a body: %v, want %v", accept, got, want)
+		}
+	}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Accept", "image/png")
+	if got, ok := edge.Negotiate(r, "acme.Thing"); ok {
+		t.Errorf("image/png: %v, want nothing acceptable", got)
 	}
 }

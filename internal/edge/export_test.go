@@ -6,6 +6,8 @@ var (
 	AsksForSSE      = asksForSSE
 	NormalizePath   = normalizePath
 	DecodeVariables = decodeVariables
-	ReadCancel      = readCancel
+	DecodeOwn       = decodeOwn
+	ParseTimeout    = parseTimeout
+	Negotiate       = negotiate
 	ReadBody        = readBody
 )

@@ -7,9 +7,6 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"net/url"
-	"regexp"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -30,15 +27,6 @@ type request struct {
 	head      bool              // the client asked with HEAD
 	own       parameters
 }
-
-// parameters are the bridge's own query parameters and headers.
-type parameters struct {
-	cursor string // empty: none presented
-	key    string // empty: none
-}
-
-// keyGrammar is what a client may call a stream by.
-var keyGrammar = regexp.MustCompile(`^[A-Za-z0-9_-]{22,64}$`)
 
 // bind reads the request: the bridge's own parameters, and the message that the rest makes. It answers by itself and
 // returns false where that cannot be.
@@ -69,48 +57,6 @@ func (q *request) bind(limit int64) (transcode.Request, bool) {
 
 func (q *request) refuse(status int, err error) {
 	outcome.Problem{Status: status, Code: codes.InvalidArgument, Detail: err.Error()}.Write(q.w)
-}
-
-// parameters takes the bridge's own parameters out of the query and returns what binds to the message.
-func (q *request) parameters() (url.Values, error) {
-	query, err := url.ParseQuery(q.r.URL.RawQuery)
-	if err != nil {
-		return nil, fmt.Errorf("the query is malformed: %w", err)
-	}
-	for name, values := range query {
-		if !strings.HasPrefix(name, "sse.") {
-			continue
-		}
-		delete(query, name)
-		if len(values) != 1 {
-			return nil, fmt.Errorf("query parameter %s is given %d times; give it once", name, len(values))
-		}
-		switch name {
-		case "sse.last_event_id":
-			q.own.cursor = values[0]
-		case "sse.call":
-			if q.own.key = values[0]; !keyGrammar.MatchString(q.own.key) {
-				return nil, errors.New("sse.call must be 22 to 64 characters of [A-Za-z0-9_-]; draw them at random for each call")
-			}
-		default:
-			return nil, fmt.Errorf("unknown query parameter %s; there are sse.last_event_id and sse.call", name)
-		}
-	}
-	// The header wins: it is what the browser saw last, the parameter what the page began with.
-	if cursor := q.r.Header.Get("Last-Event-ID"); cursor != "" {
-		q.own.cursor = cursor
-	}
-	// A unary call is not named: what such a header says there is for whom it is forwarded to.
-	if key := q.r.Header.Get("Idempotency-Key"); key != "" && q.method.ServerStreaming {
-		if !keyGrammar.MatchString(key) {
-			return nil, errors.New("Idempotency-Key must be 22 to 64 characters of [A-Za-z0-9_-]; draw them at random for each call")
-		}
-		if q.own.key != "" && q.own.key != key {
-			return nil, errors.New("sse.call and Idempotency-Key name two calls; give one of them")
-		}
-		q.own.key = key
-	}
-	return query, nil
 }
 
 // body reads the request's body to its end.

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/grpc-sse/grpc-sse/internal/feed"
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
 	"github.com/grpc-sse/grpc-sse/internal/schema"
 	"github.com/grpc-sse/grpc-sse/internal/transcode"
@@ -23,6 +24,7 @@ type router struct {
 	verbs    []string
 	complete bool
 	encoders map[protoreflect.FullName]*transcode.Encoder
+	fields   map[protoreflect.FullName]*feed.Fields
 }
 
 // route is one way to a method.
@@ -31,6 +33,7 @@ type route struct {
 	binding *schema.Binding
 	binder  *transcode.Binder
 	encoder *transcode.Encoder
+	fields  *feed.Fields
 }
 
 // routing is what a request is dispatched with.
@@ -43,7 +46,7 @@ type routing struct {
 type routingKey struct{}
 
 func (e *Edge) newRouter(t *schema.Table, complete bool) (*router, error) {
-	r := &router{complete: complete, encoders: map[protoreflect.FullName]*transcode.Encoder{}}
+	r := &router{complete: complete, encoders: map[protoreflect.FullName]*transcode.Encoder{}, fields: map[protoreflect.FullName]*feed.Fields{}}
 	r.mux = runtime.NewServeMux(
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
@@ -54,14 +57,17 @@ func (e *Edge) newRouter(t *schema.Table, complete bool) (*router, error) {
 		}),
 	)
 	for _, m := range t.Methods() {
-		r.encoders[m.Name] = e.newEncoder(m)
+		r.encoders[m.Name], r.fields[m.Name] = e.newEncoder(m), feed.NewFields(m)
 	}
 	for _, known := range t.Routes() {
 		binder, err := transcode.NewBinder(known.Method, known.Binding)
 		if err != nil {
 			return nil, err
 		}
-		to := &route{method: known.Method, binding: known.Binding, binder: binder, encoder: r.encoders[known.Method.Name]}
+		to := &route{
+			method: known.Method, binding: known.Binding, binder: binder,
+			encoder: r.encoders[known.Method.Name], fields: r.fields[known.Method.Name],
+		}
 		if err := r.mux.HandlePath(known.Binding.Verb, known.Binding.Template, e.handler(to)); err != nil {
 			return nil, fmt.Errorf("%s: template %q: %w", known.Method.Name, known.Binding.Template, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -13,47 +14,125 @@ import (
 	"github.com/grpc-sse/grpc-sse/internal/delivery"
 	"github.com/grpc-sse/grpc-sse/internal/feed"
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
+	"github.com/grpc-sse/grpc-sse/internal/schema"
+	"github.com/grpc-sse/grpc-sse/internal/transcode"
 	"github.com/grpc-sse/grpc-sse/internal/view"
 )
 
 // serveStream answers a request for a server-streaming method.
 func (e *Edge) serveStream(q *request) {
-	if !accepts(q.r, typeSSE) {
+	as, ok := negotiate(q.r, q.method.Output.FullName())
+	if !ok {
 		outcome.Problem{
 			Status: http.StatusNotAcceptable,
-			Detail: fmt.Sprintf("a stream is served as %s, which Accept %q does not take", typeSSE, q.r.Header.Get("Accept")),
+			Detail: fmt.Sprintf("a stream is served as %s, %s or %s, none of which Accept %q takes", typeSSE, typeNDJSON, typeJSON,
+				q.r.Header.Get("Accept")),
 		}.Write(q.w)
 		return
 	}
 	if q.head {
-		delivery.Head(q.w, e.Delivery)
+		o := e.Delivery
+		o.ContentType = as.ContentType()
+		delivery.Head(q.w, o)
 		return
 	}
 	message, ok := q.bind(e.RequestBytes)
 	if !ok {
 		return
 	}
-	lease, err := e.Connections.Acquire(access.Claim{Resuming: q.own.cursor != ""})
+	look, err := q.look(as)
 	if err != nil {
-		e.busy(q, "overload")
+		q.refuse(http.StatusBadRequest, err)
+		return
+	}
+	wish, ok := e.wish(q, message, look.Representation)
+	if !ok {
+		return
+	}
+	lease, err := e.Connections.Acquire(access.Claim{
+		IP: e.Peers.Of(q.r), Principal: wish.Principal, Resuming: wish.Cursor != "",
+		Known: func() bool { return e.Feed.Knows(wish) },
+	})
+	if err != nil {
+		e.notAdmitted(q, look.Representation, err)
 		return
 	}
 	defer lease.Release()
+	e.stream(q, wish, look, lease)
+}
 
-	subscription, err := e.Feed.Subscribe(feed.Request{
+// look is how the client wants to see the stream.
+func (q *request) look(as view.Representation) (view.Options, error) {
+	m := q.method
+	if as == view.SSE && (q.own.frames == "plain" || q.own.frames == "" && m.Stream.Plain) {
+		as = view.Plain
+	}
+	o := view.Options{
+		Representation: as, Events: q.own.events, Poll: q.own.wait > 0, Done: m.Stream.Done, Retention: m.Stream.Retention,
+	}
+	if !m.Stream.CaseValue {
+		o.ResponseField = q.binding.ResponseField
+	}
+	withoutIDs := as == view.JSON || as == view.Raw
+	switch {
+	case withoutIDs && o.Poll:
+		return o, fmt.Errorf("sse.wait needs events with ids: accept %s or %s", typeSSE, typeNDJSON)
+	case withoutIDs && q.own.cursor != "":
+		return o, fmt.Errorf("there is no resuming without ids: accept %s or %s, or leave the cursor out", typeSSE, typeNDJSON)
+	case q.own.fields == "":
+		return o, nil
+	case as == view.Raw:
+		return o, errors.New("sse.fields needs JSON: accept it, or leave the parameter out")
+	}
+	var err error
+	o.Fields, err = view.NewFields(m, q.own.fields)
+	return o, err
+}
+
+// wish is what the feed is asked for. It answers by itself and returns false where that cannot be.
+func (e *Edge) wish(q *request, message transcode.Request, as view.Representation) (feed.Request, bool) {
+	wish := feed.Request{
 		Method:    q.method,
 		Caller:    e.Upstreams[q.method.Upstream],
 		Encoder:   e.encoder(q.route),
+		Fields:    q.fields,
 		Wire:      message.Wire,
 		Canonical: message.Canonical,
 		Metadata:  e.Forwarder.Metadata(q.r.Header),
 		Principal: e.Principals.Of(q.r),
 		Cursor:    q.own.cursor,
 		Key:       q.own.key,
+		ClientID:  q.own.client,
 		Restart:   q.method.Restarts(q.binding.Verb),
-	})
+		Strict:    as == view.Plain,
+	}
+	if wish.ClientID != "" && wish.Principal.Anonymous() && len(wish.ClientID) < minAnonymousName {
+		q.refuse(http.StatusBadRequest, fmt.Errorf("sse.client_id needs %d characters or more where the request is anonymous: "+
+			"others could guess a shorter one", minAnonymousName))
+		return wish, false
+	}
+	switch q.method.Stream.Share {
+	case schema.ShareNone:
+	case schema.SharePublic:
+		wish.Metadata = nil
+		wish.StreamKey = e.Keyer.Key(string(q.method.Name), q.method.Stream.Fingerprint, message.Canonical, nil, nil)
+	case schema.SharePrincipal:
+		if wish.Principal.Anonymous() {
+			outcome.New(codes.Unauthenticated, "%s is shared by principal, and the request names none", q.method.Name).
+				Problem().Write(q.w)
+			return wish, false
+		}
+		wish.Metadata = access.SharedMetadata(wish.Metadata)
+		wish.StreamKey = e.Keyer.Key(string(q.method.Name), q.method.Stream.Fingerprint, message.Canonical, &wish.Principal, wish.Metadata)
+	}
+	return wish, true
+}
+
+// stream subscribes and sends what comes.
+func (e *Edge) stream(q *request, wish feed.Request, look view.Options, lease *access.Lease) {
+	subscription, err := e.Feed.Subscribe(wish)
 	if err != nil {
-		e.notSubscribed(q, err)
+		e.notSubscribed(q, look.Representation, err)
 		return
 	}
 	defer subscription.Close()
@@ -61,16 +140,25 @@ func (e *Edge) serveStream(q *request) {
 		return
 	}
 	// A reader that comes back to a call has had a head: it is told of the end inside the stream.
-	if end, failed := subscription.Failed(); failed && (subscription.Fresh || q.own.cursor == "") {
+	if end, failed := subscription.Failed(); failed && (subscription.Fresh || wish.Cursor == "") {
 		subscription.Forget()
 		if end.Class != outcome.Permanent {
-			e.busy(q, "overload")
+			e.busy(q, look.Representation, "overload")
 			return
 		}
 		end.Problem().Write(q.w)
 		return
 	}
-	if err := delivery.Serve(q.w, q.r, view.New(subscription, view.Options{}), e.Delivery); err != nil {
+	seen := view.New(subscription, look)
+	o := e.Delivery
+	o.ContentType, o.Wait = look.Representation.ContentType(), q.own.wait
+	o.Kicked, o.KickReason, o.Progress = lease.Kicked(), "limit", lease.Progress
+	if look.Representation == view.Raw {
+		o.TypeOf = seen.ContentType
+	} else {
+		o.Encoding = delivery.Negotiate(strings.Join(q.r.Header.Values("Accept-Encoding"), ","), e.Compression)
+	}
+	if err := delivery.Serve(q.w, q.r, seen, o); err != nil {
 		e.Logger.Debug("connection ended", "method", q.method.Name, "cause", err)
 	}
 }
@@ -86,8 +174,23 @@ func (e *Edge) encoder(to *route) func() feed.Encoder {
 	}
 }
 
+// notAdmitted answers a request that there is no place for.
+func (e *Edge) notAdmitted(q *request, as view.Representation, err error) {
+	switch {
+	case errors.Is(err, access.ErrPerPrincipal):
+		outcome.Problem{
+			Status: http.StatusTooManyRequests, Code: codes.ResourceExhausted,
+			Detail: "this principal has as many streams open as it may have: close one first",
+		}.Write(q.w)
+	case errors.Is(err, access.ErrPerIP):
+		e.busy(q, as, "limit")
+	default:
+		e.busy(q, as, "overload")
+	}
+}
+
 // notSubscribed answers a request that no stream could be found or started for.
-func (e *Edge) notSubscribed(q *request, err error) {
+func (e *Edge) notSubscribed(q *request, as view.Representation, err error) {
 	busy, isBusy := errors.AsType[*feed.BusyError](err)
 	switch {
 	case errors.Is(err, feed.ErrEnded):
@@ -98,7 +201,7 @@ func (e *Edge) notSubscribed(q *request, err error) {
 			Detail: "sse.call (or Idempotency-Key) names a call that was made with another request; draw a new one for each call",
 		}.Write(q.w)
 	case isBusy:
-		e.busy(q, busy.Reason)
+		e.busy(q, as, busy.Reason)
 	default:
 		outcome.Of(err).Problem().Write(q.w)
 	}
