@@ -9,7 +9,7 @@ import (
 // ViolationError is one broken promise.
 type ViolationError struct {
 	// Promise is the broken one: "rising", "unique", "contiguous", "announced", "chain", "isolated", "identical", "terminal",
-	// "opened", "complete" or "well-formed".
+	// "opened", "complete", "well-formed", "snapshot", "whole", "latest" or "apart".
 	Promise string
 	// Record is the index in Transcript.Records; -1 where it is about no record.
 	Record int
@@ -39,7 +39,9 @@ func (v *violations) err() error { return errors.Join(v.errs...) }
 // Check runs all validators that look at one transcript of the chain named stream. Terminal is run where the stream
 // was read to its end.
 func Check(t *Transcript, stream string, ended bool) error {
-	errs := []error{WellFormed(t), Opened(t), Rising(t), Unique(t), Contiguous(t), Announced(t), Chain(t), Isolated(t, stream)}
+	errs := []error{
+		WellFormed(t), Opened(t), Rising(t), Unique(t), Contiguous(t), Announced(t), Chain(t), Isolated(t, stream), Snapshots(t),
+	}
 	if ended {
 		errs = append(errs, Terminal(t))
 	}
@@ -94,43 +96,60 @@ func Opened(t *Transcript) error {
 	return v.err()
 }
 
-// Rising checks this: positions only go up. A reader's own frame may repeat the position before it: it is a cursor.
+// Rising checks this: positions only go up. A reader's own frame may repeat the position before it: it is a cursor. A
+// snapshot goes up from the oldest of its events, which may lie far back, to an end that does not.
 func Rising(t *Transcript) error {
 	v := violations{promise: "rising"}
-	var last place
+	var last uint64 // the highest position that was held, that at the end of a snapshot included
+	var snapshot place
 	seen := false
 	for i, r := range t.Records {
 		p, err := placeOf(r.ID)
 		if r.ID == "" || err != nil {
 			continue
 		}
-		if seen && (p.position < last.position || (p.position == last.position && r.isLogged())) {
-			v.add(i, "position %d after %d", p.position, last.position)
+		low, compared, high := last, seen, p.position
+		if p.snapshot {
+			if p.until < last {
+				v.add(i, "a snapshot that ends at %d after %d", p.until, last)
+			}
+			low, compared, high = snapshot.position, p.sameSnapshot(snapshot), p.until
+			snapshot = p
 		}
-		last, seen = p, true
+		if compared && (p.position < low || (p.position == low && r.isLogged())) {
+			v.add(i, "position %d after %d", p.position, low)
+		}
+		last, seen = high, true
 	}
 	return v.err()
 }
 
-// Unique checks this: no id comes twice on log records.
+// Unique checks this: no record comes twice, be it under the id that it has in a snapshot. Only what came before a reset
+// may come again in a snapshot behind it.
 func Unique(t *Transcript) error {
 	v := violations{promise: "unique"}
-	first := map[string]int{}
+	first := map[place]int{}
+	reset := 0 // the index of the last one
 	for i, r := range t.Records {
-		if r.ID == "" || !r.isLogged() {
+		if r.Event == typeReset {
+			reset = i
+		}
+		p, err := placeOf(r.ID)
+		if r.ID == "" || err != nil || !r.isLogged() {
 			continue
 		}
-		if before, ok := first[r.ID]; ok {
+		if before, ok := first[p.record()]; ok && (!p.snapshot || before > reset) {
 			v.add(i, "id %q came already as record %d", r.ID, before)
 			continue
 		}
-		first[r.ID] = i
+		first[p.record()] = i
 	}
 	return v.err()
 }
 
 // Contiguous checks this: within a generation, positions go up by exactly one from what the client held, unless a stream.reset in
-// between says otherwise. It sees a loss that Chain cannot: of the last events before an end.
+// between says otherwise. It sees a loss that Chain cannot: of the last events before an end. Of a snapshot it knows
+// only where it ends.
 func Contiguous(t *Transcript) error {
 	v := violations{promise: "contiguous"}
 	var held place
@@ -141,7 +160,8 @@ func Contiguous(t *Transcript) error {
 			continue
 		}
 		sameRun := p.end || p.mark == held.mark
-		if seen && r.Event != typeReset && r.isLogged() && sameRun && p.position != held.position+1 {
+		known := seen && sameRun && !held.snapshot && !p.snapshot
+		if known && r.Event != typeReset && r.isLogged() && p.position != held.position+1 {
 			v.add(i, "position %d follows %d", p.position, held.position)
 		}
 		if r.Event == typeOpen && t.Connections[r.Connection].Presented == r.ID {
@@ -153,11 +173,22 @@ func Contiguous(t *Transcript) error {
 	return v.err()
 }
 
-// Announced checks this: a stream.reset that says how much is missing is right.
+// Announced checks this: who presents a cursor that cannot be resumed is told so, by a reset before any other record of
+// the log or by the end; and a stream.reset that says how much is missing is right.
 func Announced(t *Transcript) error {
 	v := violations{promise: "announced"}
 	var held place
+	untold := false // the reader does not know yet that what follows does not continue what it has
 	for i, r := range t.Records {
+		switch {
+		case r.Event == typeOpen:
+			untold = t.Connections[r.Connection].Presented != "" && !r.resumed()
+		case r.Event == typeReset || r.Event == typeEnd:
+			untold = false
+		case untold && r.isLogged():
+			v.add(i, "a %s after a cursor that was not resumed, without a reset", r.Event)
+			untold = false
+		}
 		p, err := placeOf(r.ID)
 		if r.ID == "" || err != nil {
 			continue
@@ -171,10 +202,12 @@ func Announced(t *Transcript) error {
 }
 
 // Chain checks this: each link's hash is right, and each is the next one of the link before it, unless a stream.reset in between
-// says otherwise; what follows a reset is a chain again.
+// says otherwise; what follows a reset is a chain again. It goes by the backend's numbers, so it holds over catch-up
+// calls and generations. Of a snapshot it checks the order.
 func Chain(t *Transcript) error {
 	v := violations{promise: "chain"}
 	var last *Link
+	sparse := false // last is of a snapshot: it need not be the one before the next
 	for i, r := range t.Records {
 		if r.Event == typeReset {
 			last = nil
@@ -188,6 +221,7 @@ func Chain(t *Transcript) error {
 			v.add(i, "%v", err)
 			continue
 		}
+		p, _ := placeOf(r.ID) // WellFormed says what is wrong with it
 		switch {
 		case link.Hash != link.Sum():
 			v.add(i, "link %d was changed on the way", link.N)
@@ -196,12 +230,12 @@ func Chain(t *Transcript) error {
 		case last == nil || link.Stream != last.Stream: // of another stream: Isolated says so
 		case link.N == last.N+1 && link.Prev != last.Hash:
 			v.add(i, "link %d does not hold the hash of the one before it", link.N)
-		case link.N > last.N+1:
+		case link.N > last.N+1 && !sparse && !p.snapshot:
 			v.add(i, "links %d to %d are missing", last.N+1, link.N-1)
 		case link.N <= last.N:
 			v.add(i, "link %d after link %d", link.N, last.N)
 		}
-		last = &link
+		last, sparse = &link, p.snapshot
 	}
 	return v.err()
 }
@@ -272,22 +306,24 @@ func Terminal(t *Transcript) error {
 	return v.err()
 }
 
-// Identical checks this: the same id stands for the same bytes, for every client and in every replay.
+// Identical checks this: the same position of the same generation stands for the same event, for every client, in every
+// replay and in every snapshot.
 func Identical(transcripts ...*Transcript) error {
 	v := violations{promise: "identical"}
 	type content struct{ event, data string }
-	known := map[string]content{}
+	known := map[place]content{}
 	for n, t := range transcripts {
 		for i, r := range t.Records {
-			if r.ID == "" || !r.isLogged() {
+			p, err := placeOf(r.ID)
+			if r.ID == "" || err != nil || !r.isLogged() {
 				continue
 			}
 			now := content{r.Event, r.Data}
-			if before, ok := known[r.ID]; ok && before != now {
+			if before, ok := known[p.record()]; ok && before != now {
 				v.add(i, "transcript %d has %q for id %q, another has %q", n, now, r.ID, before)
 				continue
 			}
-			known[r.ID] = now
+			known[p.record()] = now
 		}
 	}
 	return v.err()

@@ -162,7 +162,7 @@ func TestPlantedFaults(t *testing.T) {
 			l.Hash = l.Sum()
 			t.Records[5].Data = dataOf(l)
 		}, []string{"isolated"}},
-		{"a restart without a reset", func(t *oracle.Transcript) { t.Records = slices.Delete(t.Records, 8, 9) }, []string{"chain"}},
+		{"a restart without a reset", func(t *oracle.Transcript) { t.Records = slices.Delete(t.Records, 8, 9) }, []string{"announced", "chain"}},
 		{"a restart in one run without a reset", func(t *oracle.Transcript) { t.Records = slices.Delete(t.Records, 11, 12) }, []string{"contiguous", "chain"}},
 		{"no end", func(t *oracle.Transcript) { t.Records = t.Records[:13] }, []string{"terminal"}},
 		{"two ends", func(t *oracle.Transcript) { t.Records = append(t.Records, end(2, 206)) }, []string{"terminal"}},

@@ -36,10 +36,16 @@ type Client struct {
 	Silence time.Duration
 	// OnRecord, if set, is called with each record as it comes.
 	OnRecord func(Record)
+	// Until, if set, ends Run without an error at the first record of which it says so. It is for streams that never end:
+	// what follows that record is not read.
+	Until func(Record) bool
 }
 
-// Run reads until the server says that the stream is over, or ctx ends. The transcript is good in either case; the
-// error is ctx's, or says which status ended the stream where that was not 204.
+// errEnough ends a connection after the record that Until wanted.
+var errEnough = errors.New("that was the last record wanted")
+
+// Run reads until the server says that the stream is over, Until says so, or ctx ends. The transcript is good in either
+// case; the error is ctx's, or says which status ended the stream where that was not 204.
 func (c *Client) Run(ctx context.Context) (*Transcript, error) {
 	t := &Transcript{}
 	cursor, delay := c.Cursor, 3*time.Second
@@ -49,7 +55,11 @@ func (c *Client) Run(ctx context.Context) (*Transcript, error) {
 		t.Connections = append(t.Connections, Connection{Presented: cursor})
 		conn := &t.Connections[number]
 		p.odd = oddities(&conn.Oddities)
+		enough := false
 		p.emit = func(id string, hasID bool, event, data string) {
+			if enough {
+				return
+			}
 			r := Record{Connection: number, Event: event, Data: data}
 			if hasID {
 				r.ID = id
@@ -58,10 +68,13 @@ func (c *Client) Run(ctx context.Context) (*Transcript, error) {
 			if c.OnRecord != nil {
 				c.OnRecord(r)
 			}
+			enough = c.Until != nil && c.Until(r)
 		}
-		over := c.connect(ctx, conn, p)
+		over := c.connect(ctx, conn, p, func() bool { return enough })
 		cursor = p.lastEventID
 		switch {
+		case enough:
+			return t, nil
 		case ctx.Err() != nil:
 			return t, ctx.Err()
 		case over && conn.Status == http.StatusNoContent:
@@ -93,7 +106,7 @@ func (c *Client) pause(ctx context.Context, delay time.Duration) error {
 }
 
 // connect makes one request, notes in conn how it went, and reports whether EventSource would now be closed for good.
-func (c *Client) connect(ctx context.Context, conn *Connection, p *parser) (over bool) {
+func (c *Client) connect(ctx context.Context, conn *Connection, p *parser, enough func() bool) (over bool) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	silence := c.Silence
@@ -132,7 +145,7 @@ func (c *Client) connect(ctx context.Context, conn *Connection, p *parser) (over
 		}
 		return true
 	}
-	conn.Err = read(resp.Body, p, func() { timer.Reset(silence) })
+	conn.Err = read(resp.Body, p, func() { timer.Reset(silence) }, enough)
 	return false
 }
 
@@ -158,8 +171,8 @@ func (c *Client) request(ctx context.Context, cursor string) (*http.Request, err
 	return req, nil
 }
 
-// read feeds p until the body ends; heard is called with every arrival.
-func read(body io.Reader, p *parser, heard func()) error {
+// read feeds p until the body ends or there is enough; heard is called with every arrival.
+func read(body io.Reader, p *parser, heard func(), enough func() bool) error {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := body.Read(buf)
@@ -168,6 +181,9 @@ func read(body io.Reader, p *parser, heard func()) error {
 		}
 		for _, b := range buf[:n] {
 			p.feed(b)
+		}
+		if enough() {
+			return errEnough
 		}
 		if errors.Is(err, io.EOF) {
 			return nil

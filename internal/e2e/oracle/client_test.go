@@ -87,6 +87,20 @@ func TestClientOverCuts(t *testing.T) {
 	}
 }
 
+// A client that has what it wants leaves, whatever else has arrived by then.
+func TestClientReadsUntil(t *testing.T) {
+	t.Parallel()
+	transcript, err := read(t, honest(func(int) int { return 1 << 20 }), oracle.Client{
+		Until: func(r oracle.Record) bool { return r.Event == "link" && r.ID == id(102, runA) },
+	})
+	if err != nil || len(transcript.Connections) != 1 {
+		t.Errorf("%d connections, %v", len(transcript.Connections), err)
+	}
+	if err := oracle.Whole(transcript, 1, 2); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestClientNotesConnections(t *testing.T) {
 	t.Parallel()
 	var came []oracle.Record

@@ -7,6 +7,7 @@ package oracle
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -50,14 +51,19 @@ type Transcript struct {
 type Link struct {
 	Stream, Prev, Hash, Payload string
 	N                           uint64
+	// Key is what the event is about, and Deleted says that this is gone. Both are for streams that begin with the newest
+	// event of each key, and no part of the hash.
+	Key     string
+	Deleted bool
 }
 
-// DecodeLink reads a link from an event's data, which is demo.script.v1.ChainResponse as protobuf JSON: 64-bit numbers
-// are strings and empty fields are left out.
+// DecodeLink reads a link from an event's data, which is demo.script.v1.ChainResponse or BroadcastEvent as protobuf
+// JSON: 64-bit numbers are strings and empty fields are left out.
 func DecodeLink(data string) (Link, error) {
 	var m struct {
-		Stream, Prev, Hash, Payload string
-		N                           string
+		Stream, Prev, Hash, Payload, Key string
+		N                                string
+		Deleted                          bool
 	}
 	if err := json.Unmarshal([]byte(data), &m); err != nil {
 		return Link{}, fmt.Errorf("no link: %w", err)
@@ -66,7 +72,7 @@ func DecodeLink(data string) (Link, error) {
 	if err != nil {
 		return Link{}, fmt.Errorf("no link: n is %q", m.N)
 	}
-	return Link{Stream: m.Stream, Prev: m.Prev, Hash: m.Hash, Payload: m.Payload, N: n}, nil
+	return Link{Stream: m.Stream, Prev: m.Prev, Hash: m.Hash, Payload: m.Payload, N: n, Key: m.Key, Deleted: m.Deleted}, nil
 }
 
 // Sum is the hash that l should have.
@@ -78,17 +84,33 @@ func (l Link) Sum() string {
 // genesis is the hash of link 0.
 func genesis(stream string) string { return Link{Stream: stream}.Sum() }
 
-// place is an id taken apart: position "." mark, or position "." check ".end".
+// place is an id taken apart: position "." mark ["~s" position] ["~c" cursor], or position "." check ".end".
 type place struct {
 	position uint64
 	mark     string // run and generation; "" in an end
 	end      bool
+	// snapshot says that the id is of a snapshot, which shows each key's newest event at or before the position until.
+	snapshot bool
+	until    uint64
+}
+
+// record is the place of the record itself, whatever else its id says.
+func (p place) record() place { return place{position: p.position, mark: p.mark, end: p.end} }
+
+// sameSnapshot reports whether p and other are of one snapshot.
+func (p place) sameSnapshot(other place) bool {
+	return p.snapshot && other.snapshot && p.mark == other.mark && p.until == other.until
+}
+
+func positionOf(digits string) (uint64, bool) {
+	n, err := strconv.ParseUint(digits, 10, 64)
+	return n, err == nil && n < 1<<53 && strconv.FormatUint(n, 10) == digits
 }
 
 func placeOf(id string) (place, error) {
-	digits, rest, ok := strings.Cut(id, ".")
-	n, err := strconv.ParseUint(digits, 10, 64)
-	if !ok || err != nil || n >= 1<<53 || strconv.FormatUint(n, 10) != digits || len(id) > 128 {
+	digits, rest, dot := strings.Cut(id, ".")
+	n, ok := positionOf(digits)
+	if !ok || !dot || len(id) > 128 {
 		return place{}, fmt.Errorf("id %q does not begin with a position and a dot, or is too long", id)
 	}
 	if check, ok := strings.CutSuffix(rest, ".end"); ok {
@@ -97,10 +119,29 @@ func placeOf(id string) (place, error) {
 		}
 		return place{position: n, end: true}, nil
 	}
-	if mark, _, _ := strings.Cut(rest, "~"); len(mark) != 16 {
+	parts := strings.Split(rest, "~")
+	p := place{position: n, mark: parts[0]}
+	if len(p.mark) != 16 {
 		return place{}, fmt.Errorf("id %q has no mark of 16 characters", id)
 	}
-	return place{position: n, mark: rest[:16]}, nil
+	parts = parts[1:]
+	if len(parts) > 0 && strings.HasPrefix(parts[0], "s") {
+		if p.until, p.snapshot = positionOf(parts[0][1:]); !p.snapshot || p.until < p.position {
+			return place{}, fmt.Errorf("id %q has a bad snapshot: a position not before its own belongs behind ~s", id)
+		}
+		parts = parts[1:]
+	}
+	if len(parts) > 0 && strings.HasPrefix(parts[0], "c") {
+		// A check of 5 characters, and the cursor in base64url, which must decode.
+		if _, err := base64.RawURLEncoding.Strict().DecodeString(parts[0][min(6, len(parts[0])):]); err != nil || len(parts[0]) < 6 {
+			return place{}, fmt.Errorf("id %q has a bad backend cursor behind ~c", id)
+		}
+		parts = parts[1:]
+	}
+	if len(parts) > 0 {
+		return place{}, fmt.Errorf("id %q has something behind its mark that is neither ~s nor ~c", id)
+	}
+	return p, nil
 }
 
 // Kinds of records, as the contract divides them.

@@ -149,7 +149,7 @@ func TestPlantedFaults(t *testing.T) {
 					r.Header.Del("Last-Event-ID")
 				}
 			}},
-			[]string{"chain", "complete", "opened", "rising", "unique"},
+			[]string{"announced", "chain", "complete", "opened", "rising", "unique"},
 		},
 	}
 	for i, test := range tests {
