@@ -55,6 +55,9 @@ func (h *hijacked) gone() <-chan struct{} { return h.left }
 // netConner is a connection over another one: *tls.Conn.
 type netConner interface{ NetConn() net.Conn }
 
+// lingerer is a TCP connection, or what a listener has wrapped around one.
+type lingerer interface{ SetLinger(seconds int) error }
+
 func (h *hijacked) close(cleanly bool) {
 	if cleanly {
 		_ = h.conn.Close()
@@ -70,7 +73,7 @@ func reset(conn net.Conn) {
 	if over, ok := conn.(netConner); ok {
 		conn = over.NetConn()
 	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
+	if tcp, ok := conn.(lingerer); ok {
 		_ = tcp.SetLinger(0)
 	}
 	_ = conn.Close()

@@ -149,6 +149,32 @@ func TestACutShows(t *testing.T) {
 	}
 }
 
+// TestSlowReaderOfChunks: who is given up in the middle of a line must not take it for the last one.
+func TestSlowReaderOfChunks(t *testing.T) {
+	src := newSource()
+	src.add(strings.Repeat("x", 32<<20)) // more than the sockets hold
+	o := chunked()
+	o.WriteTimeout = 50 * time.Millisecond
+	result := make(chan error, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		result <- delivery.Serve(w, r, src, o)
+	}))
+	server.Listener = delivery.Listener(server.Listener)
+	server.Start()
+	defer server.Close()
+	response, err := server.Client().Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := <-result; err == nil {
+		t.Fatal("Serve did not fail")
+	}
+	if n, err := io.Copy(io.Discard, response.Body); err == nil {
+		t.Errorf("after %d bytes the response looks ended", n)
+	}
+}
+
 func TestTypeSaidByTheFirstBytes(t *testing.T) {
 	for _, tc := range []struct{ said, body, want string }{
 		{"text/csv", "a,b\n", "text/csv"},

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ type deaf struct {
 	net.Conn
 	stopped atomic.Bool
 	closed  chan struct{}
+	once    sync.Once
 }
 
 func (d *deaf) Read(b []byte) (int, error) {
@@ -29,7 +31,7 @@ func (d *deaf) Read(b []byte) (int, error) {
 }
 
 func (d *deaf) Close() error {
-	close(d.closed)
+	d.once.Do(func() { close(d.closed) })
 	return d.Conn.Close()
 }
 

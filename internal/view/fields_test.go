@@ -53,10 +53,12 @@ message_type {
 }`
 
 func method(t testing.TB, name string) *schema.Method {
+	t.Helper()
 	return &schema.Method{Name: "test.v1.S.Watch", Output: messages(t, fieldsFile).ByName(protoreflect.Name(name))}
 }
 
 func caseValue(t testing.TB) *schema.Method {
+	t.Helper()
 	m := method(t, "Update")
 	m.Stream.CaseValue, m.Stream.Event.Oneof = true, m.Output.Oneofs().Get(0)
 	return m
