@@ -215,7 +215,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 			failed <- err
 		}
 	})
-	serve(&work, server, delivery.Listener(main), failed)
+	serve(&work, server, bounded(delivery.Listener(main), b.settings.Sockets, b.logger), failed)
 	adminServer := b.adminServer()
 	if admin != nil {
 		serve(&work, adminServer, admin, failed)

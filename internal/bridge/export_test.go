@@ -12,6 +12,9 @@ import (
 // CertificateAge is how old the bridge's knowledge of its certificate's files may be.
 const CertificateAge = certificateAge
 
+// Bounded bounds the connections of a listener.
+var Bounded = bounded
+
 // NewServer is the server of the bridge's main listener, for tests.
 func NewServer(h http.Handler, files *config.TLS) (*http.Server, error) {
 	return (&Bridge{

@@ -89,8 +89,8 @@ func certificate(t *testing.T) (cert, key string) {
 
 func TestDefaults(t *testing.T) {
 	got := mustResolve(t, "upstreams: [{target: 'localhost:9090'}]")
-	if got.Connections < 1 {
-		t.Errorf("connections = %d", got.Connections)
+	if got.Connections < 1 || got.Sockets <= got.Connections {
+		t.Errorf("connections = %d, sockets = %d; want some sockets more, for answers to those who come too late", got.Connections, got.Sockets)
 	}
 	want := &config.Settings{
 		Listen:           "127.0.0.1:8080",
@@ -103,6 +103,7 @@ func TestDefaults(t *testing.T) {
 		WriteTimeout:     20 * time.Second,
 		DrainWindow:      20 * time.Second,
 		UnaryTimeout:     30 * time.Second,
+		Sockets:          got.Sockets,
 		Connections:      got.Connections,
 		LogBytes:         256 << 20,
 		RequestBytes:     64 << 10,

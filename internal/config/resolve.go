@@ -50,6 +50,7 @@ func (l *Loaded) Resolve() (*Settings, error) {
 		WriteTimeout:            duration(c.GetWriteTimeout(), DefaultWriteTimeout),
 		DrainWindow:             duration(c.GetDrainWindow(), DefaultDrainWindow),
 		UnaryTimeout:            duration(c.GetUnaryTimeout(), DefaultUnaryTimeout),
+		Sockets:                 sockets(openFiles()),
 		Connections:             r.connections(),
 		ConnectionsPerIP:        int(limits.GetConnectionsPerIp()),
 		ConnectionsPerPrincipal: r.connectionsPerPrincipal(),
@@ -130,6 +131,9 @@ func isPort(s string, lowest int) bool {
 	n, err := strconv.Atoi(s)
 	return err == nil && n >= lowest && n <= 65535
 }
+
+// sockets leaves a twentieth of the files, and at least 32, for what is not a client's connection.
+func sockets(files int) int { return max(files-max(files/20, 32), 1) }
 
 func (r *check) connections() int {
 	files := openFiles()

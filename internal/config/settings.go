@@ -88,7 +88,10 @@ type Settings struct {
 	DrainWindow time.Duration
 	// UnaryTimeout is the deadline of unary calls, unless a client asks for an earlier one.
 	UnaryTimeout time.Duration
-	// Connections is how many connections from clients there may be in total, at least 1.
+	// Sockets is how many connections from clients may be open at once, whatever goes over them, so that the limit of open
+	// files leaves some for backends, probes and files. At least 1.
+	Sockets int
+	// Connections is how many streams clients may have open in total, at least 1.
 	Connections int
 	// ConnectionsPerIP is how many streams one client address may have open; 0 is no limit.
 	ConnectionsPerIP int

@@ -1,0 +1,79 @@
+package bridge_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/grpc-sse/grpc-sse/internal/bridge"
+)
+
+// Connections beyond the limit are reset at once, and there is room again as soon as one is closed.
+func TestSocketsAreBounded(t *testing.T) {
+	inner, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	ln := bridge.Bounded(inner, 2, slog.New(slog.NewTextHandler(&log, nil)))
+	accepted := make(chan net.Conn)
+	go func() {
+		defer close(accepted)
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	dial := func() {
+		t.Helper()
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	refused := func() {
+		t.Helper()
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", ln.Addr().String())
+		if err == nil {
+			_, err = io.ReadAll(conn)
+			_ = conn.Close()
+		}
+		if !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("a connection too many: %v, want a reset", err)
+		}
+	}
+	dial()
+	first := <-accepted
+	dial()
+	second := <-accepted
+	for range 3 {
+		refused()
+	}
+	for range 2 { // closing twice gives one place back
+		_ = first.Close()
+	}
+	dial()
+	third := <-accepted
+	refused()
+	_ = ln.Close()
+	if conn, open := <-accepted; open {
+		t.Errorf("%v was accepted", conn)
+	}
+	for _, conn := range []net.Conn{second, third} {
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := strings.Count(log.String(), "connections are refused"); n != 1 {
+		t.Errorf("the log says %d times that connections are refused, want once:\n%s", n, &log)
+	}
+}
