@@ -124,6 +124,19 @@ func TestOf(t *testing.T) {
 	}
 }
 
+// Only what the backend itself answered says something about its cursors.
+func TestCompacted(t *testing.T) {
+	for _, row := range table {
+		want := row.name == "NOT_FOUND" || row.name == "OUT_OF_RANGE" || row.name == "FAILED_PRECONDITION"
+		if got := outcome.FromTrailers(status.New(row.code, "")).Compacted(); got != want {
+			t.Errorf("%s: %v, want %v", row.name, got, want)
+		}
+		if outcome.Local(status.New(row.code, ""), true).Compacted() || outcome.New(row.code, "ours").Compacted() {
+			t.Errorf("%s made by the bridge counts as compacted", row.name)
+		}
+	}
+}
+
 func TestErrorRoundTrip(t *testing.T) {
 	if err := (outcome.Outcome{}).Err(); err != nil {
 		t.Errorf("a clean end is the error %v", err)

@@ -20,6 +20,9 @@ const (
 	// stream can be for ever: the peer allows no more of them (MAX_CONCURRENT_STREAMS), and grpc-go says nothing.
 	maxStreamWait = 100 * time.Millisecond
 
+	// maxStreamWaits is how many such times a call waits at most where the connection may have room after all.
+	maxStreamWaits = 10
+
 	// spareIdle closes a connection that was opened for more calls and has none. The first connection stays.
 	spareIdle = 5 * time.Minute
 )
@@ -30,6 +33,7 @@ const (
 //   - Calls go to the first connection that is not known to be full, so that spare ones can fall idle and close.
 //   - How many calls a connection takes is learned from calls that waited on it: grpc-go does not tell what the peer
 //     allows. A new connection is assumed to be like the others; a connection that was made anew is asked again.
+//   - A wait alone proves nothing, since a machine that is busy makes calls wait, too: see lease.mayHaveRoom.
 //   - Nobody is refused on a guess: at the limit a call is still tried on the emptiest connection first.
 type pool struct {
 	u       *Upstream
@@ -46,8 +50,9 @@ type pool struct {
 // slot is one member of the pool: one connection to each address of the target. Its numbers are under pool.mu.
 type slot struct {
 	conn *grpc.ClientConn
-	// Calls that were given to this slot; among them those that have a stream.
-	given, open int
+	// Calls that were given to this slot; among them those that have a stream, and the most of these that there were since
+	// it was connected.
+	given, open, peak int
 	// The most streams it has been seen to take. 0: not known, so far every call found room.
 	limit int
 	// lost is set when a connection has ended, until the next one begins.
@@ -129,7 +134,7 @@ func (p *pool) ready() <-chan struct{} {
 func (p *pool) connected(s *slot) {
 	p.mu.Lock()
 	if s.lost {
-		s.lost, s.limit = false, 0
+		s.lost, s.limit, s.peak = false, 0, s.open
 	}
 	p.mu.Unlock()
 	p.u.noteChange()
@@ -147,7 +152,9 @@ type lease struct {
 	pool *pool
 	slot *slot
 	// Streams that were open when the call came.
-	before       int
+	before int
+	// The most that it had had, then or when it was last asked.
+	peak         int
 	opened, done bool // under pool.mu
 }
 
@@ -173,7 +180,7 @@ func (p *pool) lease() (l *lease, last bool, err error) {
 		last = true
 	}
 	s.given++
-	return &lease{pool: p, slot: s, before: s.open}, last, nil
+	return &lease{pool: p, slot: s, before: s.open, peak: s.peak}, last, nil
 }
 
 // opening notes that the call has a stream.
@@ -185,17 +192,31 @@ func (l *lease) opening() {
 	}
 	l.opened = true
 	l.slot.open++
+	l.slot.peak = max(l.slot.peak, l.slot.open)
 	if l.slot.limit > 0 {
 		l.slot.limit = max(l.slot.limit, l.slot.open)
 	}
 }
 
-// full notes that the call had to wait: the slot takes no more than it has.
-func (l *lease) full() {
+// mayHaveRoom reports whether it may be this machine that is slow, rather than the connection that is full: it has no
+// stream, or had more of them before, or more than ever since this was asked last.
+func (l *lease) mayHaveRoom() bool {
+	l.pool.mu.Lock()
+	defer l.pool.mu.Unlock()
+	s, peak := l.slot, l.peak
+	l.peak = s.peak
+	return s.open == 0 || s.open < s.peak || s.peak > peak
+}
+
+// full notes that the call had to wait: the slot takes no more than it has. It reports whether it has nothing: then
+// another connection would take nothing either.
+func (l *lease) full() (empty bool) {
 	l.pool.mu.Lock()
 	defer l.pool.mu.Unlock()
 	// The larger of then and now, lest calls that end at this moment make the slot look smaller than it is.
-	l.slot.limit = max(1, l.before, l.slot.open)
+	most := max(l.before, l.slot.open)
+	l.slot.limit = max(1, most)
+	return most == 0
 }
 
 // release gives the place back. It may be called more than once.
@@ -226,8 +247,7 @@ func (p *pool) open(
 		if !errors.Is(err, errWaited) {
 			return s, err
 		}
-		l.full()
-		if last {
+		if empty := l.full(); last || empty {
 			return nil, ErrPoolFull
 		}
 	}

@@ -253,3 +253,65 @@ func TestWaitIsCountedFromTheConnection(t *testing.T) {
 		}
 	})
 }
+
+// slowCredentials delay each call on its way to a stream, as a machine does that is busy.
+type slowCredentials struct{ by time.Duration }
+
+func (c slowCredentials) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	<-time.After(c.by)
+	return nil, nil
+}
+
+func (slowCredentials) RequireTransportSecurity() bool { return false }
+
+// Calls that are slow on their way are no sign of a full connection where it has no stream, or had more.
+func TestSlowMachineIsNotAFullConnection(t *testing.T) {
+	for by, want := range map[time.Duration]bool{
+		950 * time.Millisecond:  false,
+		1050 * time.Millisecond: true, // nobody waits for ever: some servers take no stream at all
+	} {
+		t.Run(by.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &backend{handle: hold}
+				b.up()
+				defer b.down()
+				u := b.connect(t, func(o *upstream.Options) {
+					o.DialOptions = append(o.DialOptions, grpc.WithPerRPCCredentials(slowCredentials{by}))
+				})
+				elapse(time.Second)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if full := errors.Is(holdCalls(ctx, u, 1)[0].end, upstream.ErrPoolFull); full != want || b.dials.Load() != 1 {
+					t.Errorf("full %v, %d connections; want %v, 1", full, b.dials.Load(), want)
+				}
+			})
+		})
+	}
+}
+
+func TestRoomThatWasThereBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{handle: hold}
+		b.up()
+		defer b.down()
+		slow := &slowCredentials{}
+		u := b.connect(t, func(o *upstream.Options) {
+			o.DialOptions = append(o.DialOptions, grpc.WithPerRPCCredentials(slow))
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		holdCalls(ctx, u, 2)
+		ended, end := context.WithCancel(t.Context())
+		holdCalls(ended, u, 1)
+		end()
+		synctest.Wait()
+		slow.by = 150 * time.Millisecond
+		if h := holdCalls(ctx, u, 1)[0]; !h.hello || b.dials.Load() != 1 {
+			t.Errorf("opened %v, %d connections, want 1", h.hello, b.dials.Load())
+		}
+		// As many as ever: that may be all it takes.
+		if h := holdCalls(ctx, u, 1)[0]; !h.hello || b.dials.Load() != 2 {
+			t.Errorf("opened %v, %d connections, want 2", h.hello, b.dials.Load())
+		}
+	})
+}

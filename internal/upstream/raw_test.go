@@ -28,6 +28,8 @@ import (
 // one at a time for each connection.
 type rawServer struct {
 	handle func(c *rawConn, stream uint32)
+	// early is called when a request's headers have come. Default nil.
+	early func(c *rawConn, stream uint32)
 
 	calls, resets atomic.Int32 // HEADERS and RST_STREAM frames received
 	conns         sync.WaitGroup
@@ -96,10 +98,13 @@ func (s *rawServer) serve(conn net.Conn) {
 			_ = c.WritePing(true, f.Data)
 		case *http2.HeadersFrame:
 			s.calls.Add(1)
+			if s.early != nil {
+				s.early(c, f.StreamID)
+			}
 		case *http2.RSTStreamFrame:
 			s.resets.Add(1)
 		case *http2.DataFrame:
-			if f.StreamEnded() {
+			if f.StreamEnded() && s.handle != nil {
 				s.handle(c, f.StreamID)
 			}
 		}
@@ -107,7 +112,7 @@ func (s *rawServer) serve(conn net.Conn) {
 }
 
 // connect returns an Upstream of the server, both until the end of the test.
-func (s *rawServer) connect(t *testing.T) *upstream.Upstream {
+func (s *rawServer) connect(t *testing.T, options ...grpc.DialOption) *upstream.Upstream {
 	t.Helper()
 	lis := bufconn.Listen(1 << 16)
 	s.conns.Go(func() {
@@ -121,9 +126,9 @@ func (s *rawServer) connect(t *testing.T) *upstream.Upstream {
 	})
 	b := &backend{}
 	u := b.connect(t, func(o *upstream.Options) {
-		o.DialOptions = []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+		o.DialOptions = append(options, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return lis.DialContext(ctx)
-		})}
+		}))
 	})
 	t.Cleanup(func() {
 		_ = u.Close() // first, so that the connections end

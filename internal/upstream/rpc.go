@@ -118,7 +118,7 @@ func (l *lease) open(
 		s.cancel(nil)
 		l.release()
 	}))
-	stop := watchWait(l.slot.conn, s)
+	stop := l.watchWait(s)
 	cs, err := l.slot.conn.NewStream(ctx, desc, method, opts...)
 	stop()
 	if err == nil && s.record.phase.Load() == phaseTakenBack {
@@ -141,14 +141,15 @@ func (l *lease) open(
 }
 
 // watchWait takes the call back, with the cause errWaited, once it has been without a stream for maxStreamWait while
-// the connection was up. stop ends the watch.
-func watchWait(conn *grpc.ClientConn, s *rpc) (stop func()) {
+// the connection was up and is not known to have room. stop ends the watch.
+func (l *lease) watchWait(s *rpc) (stop func()) {
 	var (
 		mu    sync.Mutex
 		timer *time.Timer
 		done  bool
+		waits int
 	)
-	isUp := func() bool { return conn.GetState() == connectivity.Ready }
+	isUp := func() bool { return l.slot.conn.GetState() == connectivity.Ready }
 	wasUp := isUp()
 	mu.Lock()
 	defer mu.Unlock()
@@ -160,6 +161,9 @@ func watchWait(conn *grpc.ClientConn, s *rpc) (stop func()) {
 		}
 		up := isUp()
 		if up && wasUp {
+			waits++
+		}
+		if up && wasUp && (waits == maxStreamWaits || !l.mayHaveRoom()) {
 			if s.record.phase.CompareAndSwap(phaseWaiting, phaseTakenBack) {
 				s.cancel(errWaited)
 			}

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
@@ -77,6 +78,70 @@ func TestInvoke(t *testing.T) {
 			t.Errorf("too large: %v", err)
 		}
 	})
+}
+
+// The deadline goes to the backend, and what it had sent by then comes back with the error.
+func TestInvokeDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told time.Duration
+		b, u := start(t, func(c *incoming) error {
+			at, _ := c.Context().Deadline()
+			told = time.Until(at)
+			_ = c.SendHeader(metadata.Pairs("h", "1"))
+			return c.hold()
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		began := time.Now()
+		_, header, _, err := u.Invoke(ctx, upstream.Call{Method: "/test.Service/Get"})
+		if o := outcome.Of(err); o.Code() != codes.DeadlineExceeded || o.Problem().Status != 504 || !o.Sent {
+			t.Errorf("got %v, HTTP status %d, sent %v", err, o.Problem().Status, o.Sent)
+		}
+		if took := time.Since(began); took != 3*time.Second || told != 3*time.Second || b.calls.Load() != 1 {
+			t.Errorf("after %v; the backend was told %v; %d calls", took, told, b.calls.Load())
+		}
+		if len(header.Get("h")) == 0 {
+			t.Error("the headers are lost")
+		}
+	})
+}
+
+// A backend that refuses a call by its headers, before the request has gone out.
+func TestRefusedBeforeTheRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &rawServer{early: func(c *rawConn, id uint32) {
+			c.headers(id, true, ":status", "200", "content-type", "application/grpc", "grpc-status", "7", "t", "2")
+		}}
+		u := s.connect(t, grpc.WithStatsHandler(pauseAtHeaders{}))
+		r := read(t.Context(), u, upstream.Call{})
+		_, _, trailer, err := u.Invoke(t.Context(), upstream.Call{Method: "/test.Service/Get"})
+		for _, o := range []outcome.Outcome{r.end, outcome.Of(err)} {
+			if o.Code() != codes.PermissionDenied || o.Class != outcome.Permanent {
+				t.Errorf("got %v", o.Err())
+			}
+		}
+		if len(trailer.Get("t")) == 0 {
+			t.Error("the trailers are lost")
+		}
+		var reply []byte
+		err = u.Conn().Invoke(t.Context(), "/test.Service/Get", []byte(nil), &reply, grpc.ForceCodecV2(rawCodec{}))
+		if status.Code(err) != codes.PermissionDenied {
+			t.Errorf("Conn().Invoke: %v", err)
+		}
+	})
+}
+
+// pauseAtHeaders lets a call wait between its headers and its request.
+type pauseAtHeaders struct{}
+
+func (pauseAtHeaders) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (pauseAtHeaders) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (pauseAtHeaders) HandleConn(context.Context, stats.ConnStats)                       {}
+
+func (pauseAtHeaders) HandleRPC(_ context.Context, e stats.RPCStats) {
+	if _, ok := e.(*stats.OutHeader); ok {
+		elapse(time.Second)
+	}
 }
 
 // A unary call is never held: with no backend it fails at once.
