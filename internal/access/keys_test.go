@@ -49,6 +49,7 @@ func TestKeysDiffer(t *testing.T) {
 		"a: b,c":                   {md: metadata.MD{"a": {"b,c"}}},
 		"a: b; b: c":               {md: metadata.MD{"a": {"b"}, "b": {"c"}}},
 		"a: b, b; b: c":            {md: metadata.MD{"a": {"b", "b"}, "b": {"c"}}},
+		"a: b, b, c":               {md: metadata.MD{"a": {"b", "b", "c"}}},
 		"a: c; b: b":               {md: metadata.MD{"a": {"c"}, "b": {"b"}}},
 		"a empty":                  {md: metadata.MD{"a": {""}}},
 		"a empty twice":            {md: metadata.MD{"a": {"", ""}}},
