@@ -1,6 +1,7 @@
 package view_test
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,29 @@ func (a *again) Next(int) ([]byte, error) {
 }
 
 func (a *again) Written() {}
+
+// TestLargeBuffersAreGivenUp: a connection that was sent much holds little once it is quiet.
+func TestLargeBuffersAreGivenUp(t *testing.T) {
+	const views = 50
+	huge := frame(id(2), "quote", `{"symbol":"`+strings.Repeat("x", 200<<10)+`"}`)
+	held := make([]*view.View, views)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range held {
+		held[i] = view.New(batches(huge, ""), view.Options{Representation: view.NDJSON})
+		if got := next(t, held[i]); len(got) < 200<<10 {
+			t.Fatalf("%d bytes", len(got))
+		}
+		expect(t, held[i], "")
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if each := int64(after.HeapAlloc-before.HeapAlloc) / views; each > 20<<10 {
+		t.Errorf("a quiet view holds %d bytes", each)
+	}
+	runtime.KeepAlive(held)
+}
 
 func TestViewsDoNotAllocate(t *testing.T) {
 	fields, err := view.NewFields(method(t, "Quote"), "symbol,lastPrice.units")

@@ -3,6 +3,7 @@ package view_test
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,12 +86,7 @@ func shows(types []string, name string) bool {
 	if len(types) == 0 {
 		return true
 	}
-	for _, t := range types {
-		if t == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(types, name)
 }
 
 // readUntilCut reads a response until it ends or is cut, and returns the positions of the events and the last cursor.

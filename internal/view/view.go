@@ -132,6 +132,7 @@ func (v *View) Next(limit int) ([]byte, error) {
 		case err != nil:
 			return nil, err
 		case len(frames) == 0:
+			v.shrink(maxKeptQuiet)
 			return v.due(v.buf[:0], v.now()), nil
 		}
 		if out := v.batch(frames); len(out) != 0 {
@@ -167,6 +168,7 @@ func (v *View) batch(frames []byte) []byte {
 		}
 		v.add(&v.frame)
 	}
+	v.frame = sse.Frame{} // else it would hold the log's memory after the log has let go of it
 	if v.poll && v.seen && v.end == nil {
 		v.buf = v.bookmark(v.buf)
 		if !v.ended {
@@ -236,8 +238,21 @@ func (v *View) bookmark(dst []byte) []byte {
 	return dst
 }
 
-// maxKept is how large a buffer may be to be kept: one huge event must not hold its size for the life of a connection.
-const maxKept = 256 << 10
+// How large buffers may be to be kept: while there is much to say, and while there is nothing. One huge event, or one
+// long catch-up, must not hold its size for the life of a connection.
+const (
+	maxKept      = 256 << 10
+	maxKeptQuiet = 8 << 10
+)
+
+// shrink gives buffers up that are larger than that.
+func (v *View) shrink(most int) {
+	for _, b := range []*[]byte{&v.buf, &v.data[0], &v.data[1]} {
+		if cap(*b) > most {
+			*b = nil
+		}
+	}
+}
 
 // Written says that what Next returned last has been written.
 func (v *View) Written() {
@@ -245,12 +260,5 @@ func (v *View) Written() {
 		v.unwritten = false
 		v.stream.Written()
 	}
-	if cap(v.buf) > maxKept {
-		v.buf = nil
-	}
-	for i := range v.data {
-		if cap(v.data[i]) > maxKept {
-			v.data[i] = nil
-		}
-	}
+	v.shrink(maxKept)
 }
