@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	scriptv1 "github.com/grpc-sse/grpc-sse/internal/demo/gen/demo/script/v1"
@@ -79,6 +80,9 @@ func (r *runner) ask(ctx context.Context, stream string, want BackendExpect) (st
 			return fmt.Sprintf("%d %s, want %d; all calls: %v", count.got, count.what, *count.want, calls), nil
 		}
 	}
+	if problem := want.cursors(calls); problem != "" {
+		return problem, nil
+	}
 	switch {
 	case want.Sent != nil && sent != *want.Sent:
 		return fmt.Sprintf("it could send %d messages, want %d", sent, *want.Sent), nil
@@ -86,6 +90,21 @@ func (r *runner) ask(ctx context.Context, stream string, want BackendExpect) (st
 		return fmt.Sprintf("it could send %d messages, want at most %d", sent, *want.AtMost), nil
 	}
 	return r.metadata(calls, want.Metadata)
+}
+
+// cursors says how the cursors of the calls are not as wanted.
+func (want BackendExpect) cursors(calls []*scriptv1.Call) string {
+	if want.Cursors == nil {
+		return ""
+	}
+	var got []string
+	for _, c := range calls {
+		got = append(got, c.GetCursor())
+	}
+	if !slices.Equal(got, want.Cursors) {
+		return fmt.Sprintf("calls with the cursors %q, want %q", got, want.Cursors)
+	}
+	return ""
 }
 
 func (r *runner) metadata(calls []*scriptv1.Call, want map[string]*string) (string, error) {

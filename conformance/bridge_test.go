@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"sync"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
-	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/grpc-sse/grpc-sse/conformance"
 	configv1 "github.com/grpc-sse/grpc-sse/gen/grpcsse/config/v1"
@@ -25,8 +23,9 @@ import (
 // setup says so.
 type bridges struct {
 	t       *testing.T
+	script  *script.Backend
 	backend string // HOST:PORT
-	control scriptv1.ControlServiceClient
+	conn    *grpc.ClientConn
 
 	mu     sync.Mutex
 	shared map[string]func() (conformance.Endpoint, error)
@@ -35,47 +34,69 @@ type bridges struct {
 // startBackend starts the backend. Cleanup ends it after the bridges.
 func startBackend(t *testing.T) *bridges {
 	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", "127.0.0.1:0")
+	b := &bridges{t: t, script: script.New(), shared: map[string]func() (conformance.Endpoint, error){}}
+	server := &server{backend: b.script}
+	if err := server.start(); err != nil {
+		t.Fatal(err)
+	}
+	b.backend = server.address
+	conn, err := grpc.NewClient(b.backend, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := script.New().NewServer()
-	testgrpc.RegisterTestServiceServer(server, testgrpc.UnimplementedTestServiceServer{}) // it has methods that stream requests
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	b.conn = conn
 	t.Cleanup(func() {
 		_ = conn.Close()
-		server.Stop()
-		if err := <-served; err != nil {
+		if err := server.stop(); err != nil {
 			t.Errorf("backend: %v", err)
 		}
 	})
-	return &bridges{
-		t: t, backend: listener.Addr().String(), control: scriptv1.NewControlServiceClient(conn),
-		shared: map[string]func() (conformance.Endpoint, error){},
-	}
+	return b
 }
 
 // endpoint returns an endpoint for one case.
 func (b *bridges) endpoint(s conformance.Setup) (conformance.Endpoint, error) {
-	if s.Own {
-		return b.start(s)
+	if s.Own || s.OwnServer {
+		return b.own(s)
 	}
 	b.mu.Lock()
 	start := b.shared[s.Name]
 	if start == nil {
-		start = sync.OnceValues(func() (conformance.Endpoint, error) { return b.start(s) })
+		start = sync.OnceValues(func() (conformance.Endpoint, error) { return b.start(s, b.backend) })
 		b.shared[s.Name] = start
 	}
 	b.mu.Unlock()
 	return start()
 }
 
-func (b *bridges) settings(s conformance.Setup) (*config.Settings, error) {
+// own starts what one case has for itself.
+func (b *bridges) own(s conformance.Setup) (conformance.Endpoint, error) {
+	target, toggle := b.backend, (func(bool) error)(nil)
+	if s.OwnServer {
+		server := &server{backend: b.script}
+		if err := server.start(); err != nil {
+			return conformance.Endpoint{}, err
+		}
+		b.t.Cleanup(func() { _ = server.stop() })
+		target, toggle = server.address, server.toggle
+	}
+	e, err := b.start(s, target)
+	if err != nil {
+		return e, err
+	}
+	e.Server = toggle
+	stop := e.Drain
+	e.Drain = func() { stop() }
+	e.Restart = func() (string, error) {
+		stop()
+		next, err := b.start(s, target)
+		stop = next.Drain
+		return next.URL, err
+	}
+	return e, nil
+}
+
+func (b *bridges) settings(s conformance.Setup, target string) (*config.Settings, error) {
 	text, err := s.ConfigYAML()
 	if err != nil {
 		return nil, err
@@ -84,7 +105,6 @@ func (b *bridges) settings(s conformance.Setup) (*config.Settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	target := b.backend
 	if s.BackendDown {
 		target = "127.0.0.1:1" // nothing listens there
 	}
@@ -107,8 +127,8 @@ func (b *bridges) settings(s conformance.Setup) (*config.Settings, error) {
 }
 
 // start starts a bridge. Cleanup ends it.
-func (b *bridges) start(s conformance.Setup) (conformance.Endpoint, error) {
-	settings, err := b.settings(s)
+func (b *bridges) start(s conformance.Setup, target string) (conformance.Endpoint, error) {
+	settings, err := b.settings(s, target)
 	if err != nil {
 		return conformance.Endpoint{}, err
 	}
@@ -146,5 +166,8 @@ func (b *bridges) start(s conformance.Setup) (conformance.Endpoint, error) {
 			return conformance.Endpoint{}, errors.New("the bridge does not become ready")
 		}
 	}
-	return conformance.Endpoint{URL: "http://" + bridged.Addr().String(), Backend: b.control, Drain: stop}, nil
+	return conformance.Endpoint{
+		URL: "http://" + bridged.Addr().String(), Drain: stop,
+		Backend: scriptv1.NewControlServiceClient(b.conn), Logs: scriptv1.NewLogServiceClient(b.conn),
+	}, nil
 }

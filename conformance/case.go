@@ -35,7 +35,7 @@ type Case struct {
 	Steps []Step
 }
 
-// Step is one thing that a case does. Exactly one of Request, Read, Open, Define, Backend and Drain is set.
+// Step is one thing that a case does. Exactly one of its groups of fields is set.
 type Step struct {
 	// Request is a method and a request target: "GET /v1/play/${script}". The target goes out as it is written.
 	Request string
@@ -60,6 +60,17 @@ type Step struct {
 	Backend *BackendExpect
 	// Drain tells the endpoint to end: what SIGTERM does.
 	Drain bool
+	// Restart ends the endpoint at once and starts it again, with nothing of what it knew.
+	Restart bool
+
+	// Log says what the backend's log ${run} is like: demo.script.v1.Log as protobuf JSON.
+	Log map[string]any
+	// Append adds so many events to it.
+	Append uint64
+	// Interrupt ends the calls that read it: demo.script.v1.Fail as protobuf JSON, or {} to cut their connections.
+	Interrupt map[string]any
+	// Server stops ("down") the backend's server, with all of its calls, or starts it again ("up").
+	Server string
 }
 
 // Expect is what must come of a request.
@@ -111,6 +122,8 @@ type BackendExpect struct {
 	// Sent is how many messages they could send in total, AtMost how many at most.
 	Sent   *uint64
 	AtMost *uint64 `yaml:"at_most"`
+	// Cursors are those with which the calls were made, in order: "" for none, "after 3".
+	Cursors []string
 	// Metadata is what the last call must have got; null for a key that it must not have.
 	Metadata map[string]*string
 	// Quiet is for how long all this must go on to hold.
@@ -131,6 +144,8 @@ type Setup struct {
 	Own bool
 	// BackendDown says that nothing listens where the backend should be.
 	BackendDown bool `yaml:"backend_down"`
+	// OwnServer says that every case needs a server of the backend of its own: it stops it. It implies Own.
+	OwnServer bool `yaml:"own_server"`
 }
 
 // Unchecked are settings that a Setup has past the config's checks. Zero means the config's.
@@ -293,7 +308,8 @@ func (c Case) check(setups map[string]Setup) error {
 	for i, s := range c.Steps {
 		kinds := 0
 		for _, is := range []bool{
-			s.Request != "", s.Read != "", s.Open != "", s.Define != nil, s.Backend != nil, s.Drain,
+			s.Request != "", s.Read != "", s.Open != "", s.Define != nil, s.Backend != nil, s.Drain, s.Restart,
+			s.Log != nil, s.Append != 0, s.Interrupt != nil, s.Server != "",
 		} {
 			if is {
 				kinds++

@@ -60,6 +60,8 @@ func running(t *testing.T) func(conformance.Setup) (conformance.Endpoint, error)
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	e := conformance.Endpoint{URL: *endpointURL, Backend: scriptv1.NewControlServiceClient(conn)}
+	e := conformance.Endpoint{
+		URL: *endpointURL, Backend: scriptv1.NewControlServiceClient(conn), Logs: scriptv1.NewLogServiceClient(conn),
+	}
 	return func(conformance.Setup) (conformance.Endpoint, error) { return e, nil }
 }

@@ -69,6 +69,9 @@ func (r *runner) value(name string) (string, error) {
 	case "mark":
 		id, err := parseID(f.ID)
 		return id.mark, err
+	case "check":
+		id, err := parseID(f.ID)
+		return id.check, err
 	case "raw":
 		return f.Raw, nil
 	}

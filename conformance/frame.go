@@ -30,7 +30,7 @@ func (f Frame) IsHeartbeat() bool { return f.Raw == ":" }
 // isLogged reports whether the frame has a position of its own. A stream.reset may be one: its place says so.
 func (f Frame) isLogged() bool {
 	switch f.Event {
-	case "stream.open", "stream.reset", "stream.waiting", "stream.busy":
+	case "stream.open", "stream.reset", "stream.bookmark", "stream.waiting", "stream.busy":
 		return false
 	default:
 		return true
@@ -107,15 +107,21 @@ func jsonProblem(data string) string {
 	return ""
 }
 
+// maxID is how long an id may be.
+const maxID = 128
+
 // ident is an id taken apart.
 type ident struct {
 	position uint64
 	mark     string // of a run; the check of an end
+	snapshot uint64 // where the snapshot ends that the frame is of; 0: of none
+	check    string // of the stream, where the id carries a cursor of the backend's; else empty
+	cursor   string // the backend's, as the id has it
 	end      bool
 }
 
 var (
-	idShape  = regexp.MustCompile(`^(0|[1-9][0-9]{0,15})\.([A-Za-z0-9_-]{16})$`)
+	idShape  = regexp.MustCompile(`^(0|[1-9][0-9]{0,15})\.([A-Za-z0-9_-]{16})(?:~s([1-9][0-9]{0,15}))?(?:~c([A-Za-z0-9_-]{5})([A-Za-z0-9_-]*))?$`)
 	endShape = regexp.MustCompile(`^(0|[1-9][0-9]{0,15})\.([A-Za-z0-9_-]{5})\.end$`)
 )
 
@@ -125,12 +131,19 @@ func parseID(text string) (ident, error) {
 	if end {
 		m = endShape.FindStringSubmatch(text)
 	}
-	if m == nil {
-		return ident{}, fmt.Errorf("%q is no id: POSITION.MARK or POSITION.CHECK.end", text)
+	if m == nil || len(text) > maxID {
+		return ident{}, fmt.Errorf("%q is no id: POSITION.MARK[~sPOSITION][~cCHECKCURSOR] or POSITION.CHECK.end", text)
 	}
 	n, err := strconv.ParseUint(m[1], 10, 64)
 	if err != nil || n >= 1<<53 {
 		return ident{}, fmt.Errorf("the position of the id %q is not below 2^53", text)
 	}
-	return ident{position: n, mark: m[2], end: end}, nil
+	id := ident{position: n, mark: m[2], end: end}
+	if !end {
+		id.check, id.cursor = m[4], m[5]
+		if m[3] != "" {
+			id.snapshot, err = strconv.ParseUint(m[3], 10, 64)
+		}
+	}
+	return id, err
 }

@@ -8,6 +8,7 @@ import (
 // invariants are the rules that hold for every response, whatever a case is about.
 type invariants struct {
 	presented string // the request's cursor
+	hidden    bool   // the client has asked for a view that hides events
 	frames    int    // without heartbeats
 	last      ident  // of the last frame that had an id
 	busy, end bool   // the last frame was one
@@ -56,17 +57,49 @@ func (v *invariants) id(f Frame, first bool) error {
 	case id.end != v.end && !(first && f.ID == v.presented):
 		return fmt.Errorf("the id %s on %s", f.ID, f.Event)
 	case first || f.Event == "stream.reset":
-		if id.position < before.position && !v.forged(before, id) {
+		if id.position < before.position && before.snapshot == 0 && !v.forged(before, id) {
 			return fmt.Errorf("position %d after %d: %q", id.position, before.position, f.Raw)
 		}
+		return nil
+	case before.snapshot != 0 && !before.goesOn(id, f):
+		return fmt.Errorf("the id %s inside the snapshot that ends at %d: %q", f.ID, before.snapshot, f.Raw)
+	case before.snapshot != 0:
+		return nil
+	case id.snapshot != 0:
+		return fmt.Errorf("a snapshot begins without stream.open or stream.reset: %q", f.Raw)
 	case id.end && before.mark != "" && !f.isLogged():
 		return fmt.Errorf("the id %s on %s", f.ID, f.Event)
-	case (id.end || id.mark == before.mark) && id.position != before.position+1 && before.mark != "" && !v.foreign(before, id):
-		return fmt.Errorf("position %d after %d: %q", id.position, before.position, f.Raw)
-	case !id.end && id.mark != before.mark:
+	}
+	return v.follows(before, id, f)
+}
+
+// follows checks the id of a frame outside of snapshots that is neither the first nor a reset.
+func (v *invariants) follows(before, id ident, f Frame) error {
+	least, most := before.position+1, before.position+1
+	switch sameRun := id.end || id.mark == before.mark; {
+	case v.foreign(before, id):
+		return nil
+	case !sameRun && before.cursor == "":
 		return fmt.Errorf("the mark changes without a stream.reset: %q", f.Raw)
+	case f.Event == "stream.bookmark":
+		least--
+		most = anyPosition
+	case !sameRun || v.hidden:
+		most = anyPosition // the backend's cursor is what continues
+	}
+	if id.position < least || id.position > most {
+		return fmt.Errorf("position %d after %d: %q", id.position, before.position, f.Raw)
 	}
 	return nil
+}
+
+// goesOn reports whether id, of the frame f, may follow before, which is inside a snapshot: it is of the same one, or it
+// is the bookmark that closes it.
+func (before ident) goesOn(id ident, f Frame) bool {
+	if id.snapshot == 0 {
+		return f.Event == "stream.bookmark" && id.position == before.snapshot && id.mark == before.mark
+	}
+	return id.snapshot == before.snapshot && id.mark == before.mark && id.position > before.position && id.position <= id.snapshot
 }
 
 // foreign reports whether an end follows directly on a stream.open that only gave back a cursor which is not known: that
@@ -85,6 +118,9 @@ const (
 	minRetry = 2 * time.Second
 	maxRetry = 4 * time.Second
 )
+
+// anyPosition is above all positions.
+const anyPosition = 1 << 53
 
 // maxAhead is how far ahead of the clock a presented position may be to be followed.
 const maxAhead = 10 * time.Minute

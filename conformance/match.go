@@ -106,6 +106,8 @@ func matchesText(want, got string) bool {
 //	end       one higher, an end      end ID      one higher than that one
 //	new ID    of another mark and higher than that one
 //	above ID  higher than that one
+//	snapshot  higher, and of the same snapshot
+//	closing   the end of the snapshot, and outside of it
 func checkID(want, got, before string) string {
 	kind, of, named := strings.Cut(want, " ")
 	if !named {
@@ -141,6 +143,10 @@ func checkID(want, got, before string) string {
 		ok = g.position > o.position && g.mark != o.mark
 	case "above":
 		ok = g.position > o.position
+	case "snapshot":
+		ok = g.position > o.position && g.mark == o.mark && g.snapshot != 0 && g.snapshot == o.snapshot
+	case "closing":
+		ok = g.position == o.snapshot && g.mark == o.mark && g.snapshot == 0
 	}
 	if !ok {
 		return fmt.Sprintf("the id is %q, want %q, where the one before is %q", got, want, before)

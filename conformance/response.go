@@ -50,7 +50,10 @@ func ask(ctx context.Context, base, method, target string, headers map[string]st
 	if err != nil {
 		return nil, err
 	}
-	r := &response{chunks: make(chan chunk), rules: invariants{presented: headers["Last-Event-ID"]}, presented: headers["Last-Event-ID"]}
+	r := &response{
+		chunks: make(chan chunk), presented: headers["Last-Event-ID"],
+		rules: invariants{presented: headers["Last-Event-ID"], hidden: strings.Contains(target, "sse.events=")},
+	}
 	ctx, r.cancel = context.WithCancel(ctx)
 	transport := &http.Transport{
 		DisableKeepAlives: true, DisableCompression: true,

@@ -26,12 +26,19 @@ type Endpoint struct {
 	URL string
 	// Backend tells the backend what to do and asks what happened.
 	Backend scriptv1.ControlServiceClient
+	// Logs does the same for what the backend's logs are like.
+	Logs scriptv1.LogServiceClient
 	// Drain tells the endpoint to end, as SIGTERM does, and returns at once. nil where that cannot be.
 	Drain func()
+	// Restart ends the endpoint at once and starts another one in its place, which knows nothing of what was. It returns
+	// the new one's URL. nil where that cannot be.
+	Restart func() (url string, err error)
+	// Server stops the backend's server, or starts it again. nil where that cannot be.
+	Server func(up bool) error
 }
 
 // ErrUnsupported: the endpoint cannot do what the case needs.
-var ErrUnsupported = errors.New("the endpoint cannot be told to drain")
+var ErrUnsupported = errors.New("the endpoint cannot be told to do this")
 
 // Run plays a case. The error says which step failed, how, and what had been received by then.
 func Run(ctx context.Context, c Case, e Endpoint) error {
@@ -69,8 +76,10 @@ func (s Step) title() string {
 		return "define"
 	case s.Backend != nil:
 		return "backend"
-	default:
+	case s.Drain:
 		return "drain"
+	default:
+		return s.logTitle()
 	}
 }
 
@@ -97,11 +106,13 @@ func (r *runner) step(ctx context.Context, s Step) error {
 		return r.define(ctx, s.Define)
 	case s.Backend != nil:
 		return r.backend(ctx, *s.Backend)
-	case r.endpoint.Drain == nil:
-		return ErrUnsupported
-	default:
+	case s.Drain && r.endpoint.Drain != nil:
 		r.endpoint.Drain()
 		return nil
+	case s.Drain:
+		return ErrUnsupported
+	default:
+		return r.logStep(ctx, s)
 	}
 }
 
