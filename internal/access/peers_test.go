@@ -3,6 +3,7 @@ package access_test
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -75,10 +76,7 @@ func TestPeersProperty(t *testing.T) {
 	entries := rapid.OneOf(rapid.SampledFrom([]string{"10.0.0.1", "198.51.100.1", "::1", "", " ", `"`, "unknown", "[", "]", "1.2.3.4:", ","}), rapid.String())
 	rapid.Check(t, func(t *rapid.T) {
 		invented := rapid.SliceOfN(entries, 0, 5).Draw(t, "invented")
-		var header []string
-		for _, entry := range invented {
-			header = append(header, entry)
-		}
+		header := slices.Clone(invented)
 		last := "203.0.113.77"
 		if n := len(header); n > 0 && rapid.Bool().Draw(t, "one header") {
 			header[n-1] += ", " + last
