@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"sync"
@@ -96,7 +97,7 @@ func (b *bridges) own(s conformance.Setup) (conformance.Endpoint, error) {
 	return e, nil
 }
 
-func (b *bridges) settings(s conformance.Setup, target string) (*config.Settings, error) {
+func (b *bridges) settings(s conformance.Setup, target string, tls *configv1.Tls) (*config.Settings, error) {
 	text, err := s.ConfigYAML()
 	if err != nil {
 		return nil, err
@@ -110,6 +111,7 @@ func (b *bridges) settings(s conformance.Setup, target string) (*config.Settings
 	}
 	loaded.Config.Listen, loaded.Config.Admin = "127.0.0.1:0", config.AdminOff
 	loaded.Config.Upstreams = []*configv1.Upstream{{Name: "script", Target: target}}
+	loaded.Config.Tls = tls
 	settings, err := loaded.Resolve()
 	if err != nil {
 		return nil, err
@@ -126,9 +128,22 @@ func (b *bridges) settings(s conformance.Setup, target string) (*config.Settings
 	return settings, nil
 }
 
+// secured makes what a setup needs for TLS: nothing for one without.
+func (b *bridges) secured(s conformance.Setup) (scheme string, files *configv1.Tls, roots *x509.CertPool, err error) {
+	if !s.TLS {
+		return "http://", nil, nil, nil
+	}
+	files, roots, err = issueCertificate(b.t.TempDir())
+	return "https://", files, roots, err
+}
+
 // start starts a bridge. Cleanup ends it.
 func (b *bridges) start(s conformance.Setup, target string) (conformance.Endpoint, error) {
-	settings, err := b.settings(s, target)
+	scheme, files, roots, err := b.secured(s)
+	if err != nil {
+		return conformance.Endpoint{}, err
+	}
+	settings, err := b.settings(s, target, files)
 	if err != nil {
 		return conformance.Endpoint{}, err
 	}
@@ -167,7 +182,7 @@ func (b *bridges) start(s conformance.Setup, target string) (conformance.Endpoin
 		}
 	}
 	return conformance.Endpoint{
-		URL: "http://" + bridged.Addr().String(), Drain: stop,
+		URL: scheme + bridged.Addr().String(), Roots: roots, Drain: stop,
 		Backend: scriptv1.NewControlServiceClient(b.conn), Logs: scriptv1.NewLogServiceClient(b.conn),
 	}, nil
 }

@@ -45,6 +45,11 @@ type Step struct {
 	Headers map[string]string
 	// Body is the request's body; nil for none.
 	Body *string
+	// HTTP is "h2" for HTTP/2 over TLS, or "h2c" for HTTP/2 with prior knowledge: all requests of the case go over one
+	// connection then. Default: HTTP/1.1, each on a connection of its own.
+	HTTP string `yaml:"http"`
+	// Plain says that the stream that is asked for is one of plain frames.
+	Plain bool
 
 	// Read goes on with the response of that name, which an earlier step has kept open.
 	Read string
@@ -80,7 +85,7 @@ type Expect struct {
 	// Head are response headers: the value as it stands, "~part" for one that contains part, null for one that must not
 	// be there.
 	Head map[string]*string
-	// Text is the whole body of a response that is no stream.
+	// Text is the whole body of a response that is no stream. With then: broken it is what came before the cut.
 	Text *string
 	// JSON is what the body of a response that is no stream must hold, see Matches.
 	JSON any `yaml:"json"`
@@ -111,6 +116,8 @@ type Event struct {
 	Retry string
 	// Times is how many such frames follow one another. Default 1.
 	Times int
+	// Past are the types of frames that may stand before it, any number of them, separated by spaces.
+	Past string
 }
 
 // BackendExpect is what must be known of the calls that the backend got. It holds when all of it does.
@@ -140,6 +147,8 @@ type Setup struct {
 	Config yaml.Node
 	// Unchecked are settings below what a config file may say, so that no case has to wait for minutes.
 	Unchecked Unchecked
+	// TLS says that the endpoint is reached by TLS.
+	TLS bool `yaml:"tls"`
 	// Own says that every case needs an endpoint of its own: it ends it, or fills it up.
 	Own bool
 	// BackendDown says that nothing listens where the backend should be.

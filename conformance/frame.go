@@ -24,8 +24,8 @@ type Frame struct {
 	ID, Event, Data string
 }
 
-// IsHeartbeat reports whether the frame is a comment and nothing else.
-func (f Frame) IsHeartbeat() bool { return f.Raw == ":" }
+// IsHeartbeat reports whether the frame is a comment, or an empty line of a stream of lines, and nothing else.
+func (f Frame) IsHeartbeat() bool { return f.Raw == ":" || f.Raw == "" }
 
 // isLogged reports whether the frame has a position of its own. A stream.reset may be one: its place says so.
 func (f Frame) isLogged() bool {

@@ -7,7 +7,9 @@ import (
 
 // invariants are the rules that hold for every response, whatever a case is about.
 type invariants struct {
+	form      form
 	presented string // the request's cursor
+	poll      bool   // the client has asked for a response that ends soon
 	hidden    bool   // the client has asked for a view that hides events
 	frames    int    // without heartbeats
 	last      ident  // of the last frame that had an id
@@ -22,6 +24,12 @@ func (v *invariants) add(f Frame) error {
 	if f.IsHeartbeat() {
 		return nil
 	}
+	switch v.form {
+	case plain:
+		return v.addPlain(f)
+	case jsonStream:
+		return v.addJSON(f)
+	}
 	first := v.frames == 0
 	v.frames++
 	v.busy, v.end = f.Event == "stream.busy", f.Event == "stream.end"
@@ -30,14 +38,32 @@ func (v *invariants) add(f Frame) error {
 		return fmt.Errorf("the first frame is %s: %q", f.Event, f.Raw)
 	case !first && f.Event == "stream.open":
 		return fmt.Errorf("a second stream.open: %q", f.Raw)
+	case v.form == typed:
+		if err := v.preamble(f, first); err != nil {
+			return err
+		}
+	}
+	return v.id(f, first)
+}
+
+// preamble checks the comment and the retry of a typed frame.
+func (v *invariants) preamble(f Frame, first bool) error {
+	switch {
 	case first && !f.Comment, first && f.Retry < 0:
 		return fmt.Errorf("the first frame has no comment or no retry: %q", f.Raw)
-	case f.Event == "stream.open" && (f.Retry < minRetry || f.Retry > maxRetry):
-		return fmt.Errorf("retry is not between %v and %v: %q", minRetry, maxRetry, f.Raw)
+	case f.Event == "stream.open" && !v.retryFits(f.Retry):
+		return fmt.Errorf("retry is not between %v and %v, or %v and %v for a poll: %q", minRetry, maxRetry, minPollRetry, maxPollRetry, f.Raw)
 	case !first && f.Comment, !first && !v.busy && f.Retry >= 0:
 		return fmt.Errorf("a comment or retry where none belongs: %q", f.Raw)
 	}
-	return v.id(f, first)
+	return nil
+}
+
+func (v *invariants) retryFits(d time.Duration) bool {
+	if v.poll {
+		return minPollRetry <= d && d <= maxPollRetry
+	}
+	return minRetry <= d && d <= maxRetry
 }
 
 func (v *invariants) id(f Frame, first bool) error {
@@ -115,8 +141,10 @@ func (v *invariants) forged(before, id ident) bool {
 
 // The bounds of retry in a stream.open.
 const (
-	minRetry = 2 * time.Second
-	maxRetry = 4 * time.Second
+	minRetry     = 2 * time.Second
+	maxRetry     = 4 * time.Second
+	minPollRetry = 500 * time.Millisecond
+	maxPollRetry = time.Second
 )
 
 // anyPosition is above all positions.

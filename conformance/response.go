@@ -1,15 +1,12 @@
 package conformance
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 )
@@ -30,7 +27,8 @@ type response struct {
 	frames []Frame // so far, heartbeats left out
 	rules  invariants
 
-	conn    net.Conn
+	form    form
+	conn    net.Conn // nil where the connection is shared
 	chunks  chan chunk
 	pending []byte // bytes that are not a whole frame yet
 	done    error  // how the body ended; nil while it has not
@@ -42,76 +40,6 @@ type response struct {
 type chunk struct {
 	data []byte
 	err  error
-}
-
-// ask makes a request on a connection of its own. The response must be closed.
-func ask(ctx context.Context, base, method, target string, headers map[string]string, body *string) (*response, error) {
-	u, err := url.Parse(base)
-	if err != nil {
-		return nil, err
-	}
-	r := &response{
-		chunks: make(chan chunk), presented: headers["Last-Event-ID"],
-		rules: invariants{presented: headers["Last-Event-ID"], hidden: strings.Contains(target, "sse.events=")},
-	}
-	ctx, r.cancel = context.WithCancel(ctx)
-	transport := &http.Transport{
-		DisableKeepAlives: true, DisableCompression: true,
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
-			r.conn = conn
-			return conn, err
-		},
-	}
-	r.idle = transport.CloseIdleConnections
-	var content io.Reader = http.NoBody
-	if body != nil {
-		content = strings.NewReader(*body)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, base, content)
-	if err != nil {
-		r.cancel()
-		return nil, err
-	}
-	req.URL = &url.URL{Scheme: u.Scheme, Host: u.Host, Opaque: target} // the target goes out as it is written
-	for name, value := range headers {
-		if value != "" {
-			req.Header[name] = []string{value}
-		}
-	}
-	if _, named := headers["User-Agent"]; !named {
-		req.Header.Set("User-Agent", "")
-	}
-	answer, err := transport.RoundTrip(req)
-	if err != nil {
-		r.cancel()
-		return nil, err
-	}
-	r.status, r.head = answer.StatusCode, answer.Header
-	if answer.StatusCode != http.StatusOK || !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/event-stream") || method == http.MethodHead {
-		defer r.close()
-		defer answer.Body.Close()
-		r.body, err = io.ReadAll(io.LimitReader(answer.Body, maxBody))
-		return r, err
-	}
-	r.work.Go(func() { r.read(ctx, answer.Body) })
-	return r, nil
-}
-
-func (r *response) read(ctx context.Context, body io.ReadCloser) {
-	defer body.Close()
-	for {
-		buf := make([]byte, 4096)
-		n, err := body.Read(buf)
-		select {
-		case r.chunks <- chunk{buf[:n], err}:
-		case <-ctx.Done():
-			return
-		}
-		if err != nil {
-			return
-		}
-	}
 }
 
 // isStream reports whether there is a stream to read.
@@ -153,9 +81,9 @@ func (r *response) more(late <-chan time.Time) error {
 // next returns the next frame, heartbeats included.
 func (r *response) next(late <-chan time.Time) (Frame, error) {
 	for {
-		if end := bytes.Index(r.pending, []byte("\n\n")); end >= 0 {
-			f, err := parseFrame(string(r.pending[:end]))
-			r.pending = r.pending[end+2:]
+		if block, rest, ok := r.form.cut(r.pending); ok {
+			r.pending = rest
+			f, err := r.form.parse(block)
 			if err == nil {
 				err = r.rules.add(f)
 			}
