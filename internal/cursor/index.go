@@ -79,8 +79,9 @@ func (x *Index) Find(v Value) (event.Position, bool) {
 	return e.pos, true
 }
 
-// Floor is the position of the event with the greatest cursor that is not greater than v; where the rule is not
-// ordered, it is Find.
+// Floor is the position of the event with the greatest cursor that is not greater than v: what follows it is all that
+// comes after v. It reports false where v lies beyond the last cursor, since events up to v may be yet to come. Where the
+// rule is not ordered, it is Find.
 func (x *Index) Floor(v Value) (event.Position, bool) {
 	if !x.rule.Ordered() {
 		return x.Find(v)
@@ -88,7 +89,10 @@ func (x *Index) Floor(v Value) (event.Position, bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	e, ok := x.floorLocked(v)
-	return e.pos, ok
+	if n := len(x.entries); !ok || x.rule.Compare(v, x.entries[n-1].value) > 0 {
+		return 0, false
+	}
+	return e.pos, true
 }
 
 func (x *Index) floorLocked(v Value) (entry, bool) {

@@ -39,7 +39,8 @@ func TestIndexOfIntegers(t *testing.T) {
 	find(-10, 100, 100)
 	find(9, 0, 101)
 	find(10, 102, 102)
-	find(99, 0, 104)
+	find(30, 104, 104)
+	find(31, 0, 0) // not there yet
 	if v, pos, ok := x.Last(); v != i(30) || pos != 104 || !ok {
 		t.Errorf("last: %s at %d, %v", v, pos, ok)
 	}
@@ -51,7 +52,7 @@ func TestIndexOfIntegers(t *testing.T) {
 	find(20, 103, 103)
 
 	x.Add(i(5), 110) // the call began afresh
-	find(30, 0, 110)
+	find(30, 0, 0)
 	find(5, 110, 110)
 	x.Clear()
 	find(5, 0, 0)
@@ -126,6 +127,9 @@ func TestIndexIsLikeAList(t *testing.T) {
 			if e.n <= n && rule.Ordered() || e.n == n {
 				floor = e.pos
 			}
+		}
+		if len(list) > 0 && rule.Ordered() && list[len(list)-1].n < n {
+			floor = 0
 		}
 		if got, ok := x.Find(value(n)); got != exact || ok != (exact != 0) {
 			t.Fatalf("find %d: %d, %v, want %d", n, got, ok, exact)

@@ -130,6 +130,27 @@ func TestCatchingUpMeetsEitherWay(t *testing.T) {
 	}
 }
 
+// TestAheadOfTheSharedLog has a client come from another bridge, which was faster: what it has is not sent again.
+func TestAheadOfTheSharedLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := items(t, resumable)
+		keeper := w.join("")
+		common := <-w.backend.calls
+		common.send(wire("a", 4), wire("a", 5))
+		ahead := w.join(w.from(7))
+		if len(w.backend.calls) != 1 {
+			t.Fatal("the reader goes on in a log that lies behind what it has")
+		}
+		own := <-w.backend.calls
+		common.send(wire("a", 6), wire("a", 7))
+		own.send(wire("a", 8))
+		common.send(wire("a", 8), wire("a", 9))
+		ahead.sees("open a8 a9")
+		ahead.rises()
+		closing(keeper, ahead)
+	})
+}
+
 func TestReadersOfOneCursorCatchUpTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := items(t, resumable)
