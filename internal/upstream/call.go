@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"errors"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -171,8 +170,8 @@ func (u *Upstream) invoke(ctx context.Context, c *Call, p *pass) (
 	defer s.cancel(nil)
 	var f frame
 	defer f.free()
-	// io.EOF: the call has already ended, and RecvMsg says how.
-	if err = s.SendMsg(c.Request); err == nil || errors.Is(err, io.EOF) {
+	err = s.SendMsg(c.Request)
+	if err == nil {
 		err = s.RecvMsg(&f)
 	}
 	if err != nil {

@@ -51,7 +51,8 @@ type rpc struct {
 //     still fail on an earlier message by itself. That matters for the receive limit alone, see tooLarge.
 //   - A stream that the server has certainly not processed (REFUSED_STREAM, or above the last id of a GOAWAY) is told
 //     by text only. grpc-go would repeat it by itself; reading the stream's Context commits the call and stops that.
-//   - io.EOF is the status OK from trailers.
+//   - io.EOF is the status OK from trailers. It comes from RecvMsg only: where the call has ended before its request,
+//     SendMsg gives no error, as long as the client sends no more than that.
 type record struct {
 	phase             atomic.Int32
 	headers, trailers atomic.Bool

@@ -272,6 +272,31 @@ func TestProbeWhenConnected(t *testing.T) {
 	})
 }
 
+// A call in a pause of its own goes on, too, when another has been answered.
+func TestGateEndsPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 10 { // in each of them some call is likely to be in a long pause
+			m := newMoody()
+			u := m.connect(t, nil)
+			closeGate(t, m, u)
+			ctx, cancel := context.WithCancel(t.Context())
+			wait := crowd(ctx, t, u, 2) // so few that each is the probe often, and its pauses grow
+			elapse(4 * time.Minute)
+			m.failing.Store(false)
+			for m.open.Load() == 0 {
+				elapse(100 * time.Millisecond)
+			}
+			elapse(1100 * time.Millisecond)
+			if n := m.open.Load(); n != 2 {
+				t.Errorf("%d calls are back, want 2", n)
+			}
+			cancel()
+			wait()
+			m.down()
+		}
+	})
+}
+
 // Time at a closed gate counts against retry_for, and a call may leave it when it likes.
 func TestLeavingAClosedGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -302,10 +327,18 @@ func TestLeavingAClosedGate(t *testing.T) {
 			}
 			wg.Wait()
 		}
-		time.AfterFunc(time.Second, func() { _ = u.Close() })
-		if r := read(t.Context(), u, restart); r.end.Code() != codes.Unavailable {
-			t.Errorf("Close: %v", r.end.Err())
+		// Many, of which most are in no pause of their own.
+		time.AfterFunc(time.Minute, func() { _ = u.Close() })
+		var wg sync.WaitGroup
+		began := time.Now()
+		for range 30 {
+			wg.Go(func() {
+				if r := read(t.Context(), u, restart); r.end.Code() != codes.Unavailable || time.Since(began) != time.Minute {
+					t.Errorf("Close: %v after %v", r.end.Err(), time.Since(began))
+				}
+			})
 		}
+		wg.Wait()
 	})
 }
 

@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"errors"
-	"io"
 	"iter"
 	"time"
 
@@ -207,8 +206,8 @@ func (r *run) try(ctx context.Context, p *pass) outcome.Outcome {
 	defer s.cancel(nil)
 	idle := newIdleTimer(c.IdleTimeout, func() { s.cancel(errIdle) })
 	defer idle.stop()
-	// grpc-go half-closes after the one request of such a call by itself. io.EOF: it has already ended.
-	if err := s.SendMsg(request); err != nil && !errors.Is(err, io.EOF) {
+	// grpc-go half-closes after the one request of such a call by itself.
+	if err := s.SendMsg(request); err != nil {
 		o := r.u.ended(ctx, s, err, c)
 		r.u.judge(ctx, p, o)
 		return o

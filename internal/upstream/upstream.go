@@ -9,7 +9,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"strings"
@@ -186,7 +185,7 @@ func (c conn) Invoke(ctx context.Context, method string, args, reply any, opts .
 		return err
 	}
 	defer s.cancel(nil)
-	if err := s.SendMsg(args); err != nil && !errors.Is(err, io.EOF) { // else RecvMsg says how it ended
+	if err := s.SendMsg(args); err != nil {
 		return err
 	}
 	return s.RecvMsg(reply)

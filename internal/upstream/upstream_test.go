@@ -140,7 +140,7 @@ func (pauseAtHeaders) HandleConn(context.Context, stats.ConnStats)              
 
 func (pauseAtHeaders) HandleRPC(_ context.Context, e stats.RPCStats) {
 	if _, ok := e.(*stats.OutHeader); ok {
-		elapse(time.Second)
+		elapse(50 * time.Millisecond) // less than what looks like a full connection
 	}
 }
 
