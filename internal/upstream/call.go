@@ -39,7 +39,8 @@ type Call struct {
 	IdleTimeout time.Duration
 
 	// RetryFor is how long in total a lost call is without the backend, since its last new message, before it ends with
-	// the status it had last. Default 0: it is never opened again. For Stream only.
+	// the status it had last. A call that was open is not without it, nor one that was open for 5 s without an answer.
+	// Default 0: it is never opened again. For Stream only.
 	RetryFor time.Duration
 
 	// Restart allows to start the call again after it was lost (on_lost RESTART). Without it a call that may have
@@ -116,9 +117,11 @@ type Watcher struct {
 type Waiting struct {
 	// Code is why.
 	Code codes.Code
-	// Attempt counts the tries that failed since the last new message, from 1.
+	// Attempt counts the tries that failed since the last new message, from 1. It is 1 also for a call that waits before
+	// its first try, since others of its method fail.
 	Attempt int
-	// RetryIn is how long the pause is at most: it ends early when the backend can be reached again.
+	// RetryIn is about how long the pause is. It ends early when the backend can be reached or answers others again, and
+	// lasts longer while many calls wait for one that is answered.
 	RetryIn time.Duration
 }
 

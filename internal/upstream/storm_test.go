@@ -8,10 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
-
-	"google.golang.org/grpc"
 
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
 	"github.com/grpc-sse/grpc-sse/internal/upstream"

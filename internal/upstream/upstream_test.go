@@ -134,7 +134,8 @@ func TestRefusedBeforeTheRequest(t *testing.T) {
 // pauseAtHeaders lets a call wait between its headers and its request.
 type pauseAtHeaders struct{}
 
-func (pauseAtHeaders) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (pauseAtHeaders) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
 func (pauseAtHeaders) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
 func (pauseAtHeaders) HandleConn(context.Context, stats.ConnStats)                       {}
 
