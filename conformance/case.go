@@ -116,7 +116,7 @@ type Event struct {
 	Retry string
 	// Times is how many such frames follow one another. Default 1.
 	Times int
-	// Past are the types of frames that may stand before it, any number of them, separated by spaces.
+	// Past are the types of frames that are passed over until there is one as wanted, separated by spaces.
 	Past string
 }
 

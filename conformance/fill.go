@@ -50,8 +50,11 @@ func (r *runner) value(name string) (string, error) {
 		return "", fmt.Errorf("${%s} stands for nothing", name)
 	}
 	response := r.responses[parts[0]]
-	if parts[1] == "last" {
+	if parts[1] == "last" && parts[2] == "id" {
 		return lastID(response.presented, response.frames), nil
+	}
+	if parts[1] == "last" {
+		parts[1] = strconv.Itoa(len(response.frames) - 1)
 	}
 	k, err := strconv.Atoi(parts[1])
 	if err != nil || k < 0 || k >= len(response.frames) {

@@ -270,14 +270,14 @@ func (r *runner) one(response *response, want Event, late <-chan time.Time) erro
 		if f.IsHeartbeat() && want.Event != "comment" {
 			continue
 		}
-		if f.Event != want.Event && slices.Contains(strings.Fields(want.Past), f.Event) {
-			before = lastID("", response.frames)
-			continue
+		problem := want.check(f, before)
+		if problem == "" {
+			return nil
 		}
-		if problem := want.check(f, before); problem != "" {
+		if !slices.Contains(strings.Fields(want.Past), f.Event) {
 			return fmt.Errorf("%q: %s", f.Raw, problem)
 		}
-		return nil
+		before = lastID("", response.frames)
 	}
 }
 
