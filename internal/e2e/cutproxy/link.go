@@ -28,6 +28,23 @@ func (l *link) close() {
 	_, _ = l.down.Close(), l.up.Close()
 }
 
+// copy passes on what comes, until it ends.
+func (l *link) copy(to, from net.Conn) {
+	defer l.close()
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		if to == l.down {
+			l.proxy.mu.Lock()
+			l.proxy.traffic[l.number-1] += n
+			l.proxy.mu.Unlock()
+		}
+		if _, failed := to.Write(buffer[:n]); failed != nil || err != nil {
+			return
+		}
+	}
+}
+
 // requests forwards what the client sends, one request after the other, until it goes away.
 func (l *link) requests() {
 	defer l.close()

@@ -7,10 +7,12 @@ package cutproxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -35,6 +37,12 @@ type Options struct {
 	Plan func(*http.Request) *Cut
 	// Pages are documents that the proxy answers itself, by path: a browser needs a page of the target's origin.
 	Pages map[string]string
+	// TLS is how to speak TLS to clients; the target is spoken to in plaintext. Leave its NextProtos empty: what is cut is
+	// HTTP/1. Default: plaintext.
+	TLS *tls.Config
+	// Opaque passes bytes on without a look at them, in plaintext or not: HTTP/2, or TLS that the target ends. There are
+	// no exchanges then, nothing is cut but by CutAll, and Plan, Pages and TLS are not used.
+	Opaque bool
 	// Hosts is how many loopback addresses to listen on, all with the same port: 127.0.0.1, 127.0.0.2, … Browsers open
 	// six connections per host, so more hosts let more streams run at once. Default 1.
 	Hosts int
@@ -58,6 +66,7 @@ type Proxy struct {
 	listeners []net.Listener
 	open      map[net.Conn]bool
 	accepted  int
+	traffic   []int // by number of the connection, from 0
 	exchanges []*Exchange
 	wg        sync.WaitGroup
 }
@@ -112,13 +121,25 @@ func host(n int) string { return fmt.Sprintf("127.0.0.%d", n+1) }
 // Addr is HOST:PORT of the first host.
 func (p *Proxy) Addr() string { return net.JoinHostPort(host(0), strconv.Itoa(p.port)) }
 
-// Origins are the origins (http://HOST:PORT) of all hosts.
+// Origins are the origins (http://HOST:PORT, or https where there is TLS) of all hosts. An Opaque proxy does not know.
 func (p *Proxy) Origins() []string {
+	scheme := "http://"
+	if p.options.TLS != nil {
+		scheme = "https://"
+	}
 	origins := make([]string, p.options.Hosts)
 	for n := range origins {
-		origins[n] = "http://" + net.JoinHostPort(host(n), strconv.Itoa(p.port))
+		origins[n] = scheme + net.JoinHostPort(host(n), strconv.Itoa(p.port))
 	}
 	return origins
+}
+
+// Traffic is how many bytes each connection has brought to its client so far, in the order in which they were accepted.
+// Only an Opaque proxy counts.
+func (p *Proxy) Traffic() []int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.traffic)
 }
 
 // Connections is how many connections were accepted so far.
@@ -180,10 +201,19 @@ func (p *Proxy) accept(l net.Listener) {
 			_, _ = down.Close(), up.Close()
 			return
 		}
+		if p.options.TLS != nil {
+			down = tls.Server(down, p.options.TLS)
+		}
 		p.accepted++
+		p.traffic = append(p.traffic, 0)
 		p.open[down], p.open[up] = true, true
 		link := &link{proxy: p, number: p.accepted, down: down, up: up}
 		p.mu.Unlock()
+		if p.options.Opaque {
+			p.wg.Go(func() { link.copy(up, down) })
+			p.wg.Go(func() { link.copy(down, up) })
+			continue
+		}
 		p.wg.Go(link.requests)
 		p.wg.Go(link.responses)
 	}
@@ -192,6 +222,9 @@ func (p *Proxy) accept(l net.Listener) {
 // reset closes conn with RST instead of FIN. What was written before is on its way already: on loopback the other end
 // has it in its receive buffer and reads it before it sees the reset.
 func reset(conn net.Conn) {
+	if secured, ok := conn.(*tls.Conn); ok {
+		conn = secured.NetConn()
+	}
 	err := conn.(*net.TCPConn).SetLinger(0)
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		panic(err)
