@@ -10,6 +10,14 @@ const trimIndexEvery = 64
 
 // append moves one message into the log, and what it says about keys and cursors into the run.
 func (r *run) append(wire []byte) {
+	if c := r.behind; c != nil {
+		// In one step for who looks whether the calls have met: an event is in this log, or behind the place where they did.
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.over {
+			return
+		}
+	}
 	value, has := r.cursorOf()
 	var pos event.Position // stays 0 where the log takes nothing any more
 	build := func(dst []byte, id event.ID) []byte {
@@ -60,6 +68,7 @@ func (r *run) appendGap(reason string) {
 	}
 	if r.index != nil {
 		r.index.Clear() // the backend may count anew
+		r.giveUpCatchUps()
 	}
 	r.log.Append(func(dst []byte, id event.ID) []byte { return appendReset(dst, id, reason, 0) })
 }
@@ -81,20 +90,21 @@ func (r *run) indexed(value cursor.Value, pos event.Position) {
 		r.index.Trim(first)
 	}
 	if r.behind != nil {
-		r.behind.reached(value, pos)
+		r.behind.reachedLocked(value, pos)
 	}
 	for _, c := range r.followers() {
 		c.meet()
 	}
 }
 
-// idAt is the id by which a client has everything up to pos: with the backend's cursor where the event at pos is kept
-// and carries one.
+// idAt is the id by which a client has everything up to pos: with the backend's cursor where the last event up to there
+// is kept and carries one.
 func (r *run) idAt(pos event.Position) event.ID {
+	at := event.At(pos, r.log.MarkAt(pos))
 	if record, ok := r.log.Record(pos); ok {
 		if id, _, ok := cutID(record); ok && !id.End {
-			return id
+			at.Check, at.Backend = id.Check, id.Backend
 		}
 	}
-	return event.At(pos, r.log.Mark())
+	return at
 }

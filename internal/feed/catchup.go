@@ -31,13 +31,17 @@ var (
 // for readers who presented the same, and its log is theirs alone.
 //
 //	shared log            |e5|e6|e7|e8|      e5: the first event since the bridge was started
-//	call at cursor 2   |e3|e4|e5|            its events have ids of their own, below the shared log's
+//	call at cursor 2   |e3|e4|e5|            its events have ids of their own, below those of the shared log's generation
 //	                           ^ met: readers go on in the shared log, with e6
+//
+// Where the shared log had events before the reader came whose ids lie above the shared log's, a new generation was begun
+// (run.rise): the reader is brought those events by its own call, under ids of its own, up to the end of the older one.
 type catchUp struct {
 	run    *run // the call at the cursor
 	shared *run
 	from   cursor.Value
 
+	// mu is held while an event is appended to the call's log. It is taken before the logs' locks.
 	mu     sync.Mutex
 	last   cursor.Value // of the event received last, at first the cursor that the call was opened at
 	at     event.Position
@@ -47,15 +51,14 @@ type catchUp struct {
 	met    event.Position
 }
 
-// reached notes that the call has brought the event with the cursor value, at pos.
-func (c *catchUp) reached(value cursor.Value, pos event.Position) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// reachedLocked notes that the call has brought the event with the cursor value, at pos.
+func (c *catchUp) reachedLocked(value cursor.Value, pos event.Position) {
 	c.last, c.at = value, pos
 	c.events++
 	c.meetLocked()
 	// Ids rise, also from this log to the shared one.
-	if full := pos+1 >= c.shared.log.Start(); !c.over && (full || c.events >= maxCatchUpEvents) {
+	start, _ := c.shared.log.Generation()
+	if full := pos+1 >= start; !c.over && (full || c.events >= maxCatchUpEvents) {
 		c.endLocked(errTooFar)
 	}
 }
@@ -67,11 +70,22 @@ func (c *catchUp) meet() {
 	c.meetLocked()
 }
 
+// meet is where a reader that has everything up to the backend's cursor v goes on in the run, if the log has come to v and
+// has what follows it.
+func (r *run) meet(v cursor.Value) (event.Position, bool) {
+	rule := r.request.Fields.cursor
+	if last, _, ok := r.index.Last(); !ok || rule.Ordered() && rule.Compare(last, v) < 0 {
+		return 0, false // the run is behind: its next events are none for this reader
+	}
+	pos, ok := r.index.Floor(v)
+	return r.log.Onward(pos), ok
+}
+
 func (c *catchUp) meetLocked() {
 	if c.over {
 		return
 	}
-	met, ok := c.shared.index.Floor(c.last)
+	met, ok := c.shared.meet(c.last)
 	if ok && met > c.at {
 		c.met = met
 		c.endLocked(errMet)
@@ -79,13 +93,26 @@ func (c *catchUp) meetLocked() {
 	}
 	if _, _, any := c.shared.index.Last(); any && c.limit == nil {
 		// While the shared call brings nothing either there is nothing to meet at, and nothing to miss.
-		c.limit = time.AfterFunc(maxCatchUpTime, func() {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			if !c.over {
-				c.endLocked(errTooFar)
-			}
-		})
+		c.limit = time.AfterFunc(maxCatchUpTime, c.giveUp)
+	}
+}
+
+// giveUp lets the readers go on in the shared run as ones that are too late.
+func (c *catchUp) giveUp() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		c.endLocked(errTooFar)
+	}
+}
+
+// giveUpCatchUps ends what leads readers to events of r by their cursors: those no longer say where the events are.
+func (r *run) giveUpCatchUps() {
+	for _, c := range r.followers() {
+		c.giveUp()
+	}
+	if r.behind != nil {
+		r.behind.giveUp()
 	}
 }
 
@@ -129,7 +156,8 @@ func (r *run) followers() []*catchUp {
 // catchUpLocked finds or makes the call that brings a reader from its backend cursor up to the shared run r; nil where
 // there may be none. The caller holds feed.mu.
 func (f *Feed) catchUpLocked(r *run, d *demand, from cursor.Value) *run {
-	if d.cursor.Position >= r.log.Start() {
+	r.rise(d.presented(), maxCatchUpEvents)
+	if start, _ := r.log.Generation(); d.presented() >= start {
 		return nil // ids could not rise
 	}
 	for _, c := range r.followers() {

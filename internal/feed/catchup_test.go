@@ -10,6 +10,7 @@ import (
 	"github.com/grpc-sse/grpc-sse/internal/cursor"
 	"github.com/grpc-sse/grpc-sse/internal/event"
 	"github.com/grpc-sse/grpc-sse/internal/feed"
+	"github.com/grpc-sse/grpc-sse/internal/outcome"
 	"github.com/grpc-sse/grpc-sse/internal/schema"
 	"github.com/grpc-sse/grpc-sse/internal/upstream"
 )
@@ -126,6 +127,28 @@ func TestCatchingUpMeetsEitherWay(t *testing.T) {
 				}
 				closing(keeper, back)
 			})
+		})
+	}
+}
+
+// TestMeetingWhileEventsCome has both calls bring their events as fast as they can: what the call of one's own receives
+// while the two meet is not sent a second time from the shared log.
+func TestMeetingWhileEventsCome(t *testing.T) {
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			w := items(t, resumable)
+			keeper := w.join("")
+			common := <-w.backend.calls
+			back := w.join(w.from(3))
+			own := <-w.backend.calls
+			for n := 4; n <= 9; n++ {
+				common.steps <- wire("a", n)
+				own.steps <- wire("a", n)
+			}
+			synctest.Wait()
+			back.sees("open a4 a5 a6 a7 a8 a9")
+			back.rises()
+			closing(keeper, back)
 		})
 	}
 }
@@ -293,4 +316,27 @@ func TestWaitingIsNoReset(t *testing.T) {
 		r.sees("open a1 a2")
 		closing(r)
 	})
+}
+
+// TestCatchingUpDoesNotOutliveTheCursors ends catching up when the shared call's cursors no longer say where its events
+// are, because the backend broke their rules or counts anew.
+func TestCatchingUpDoesNotOutliveTheCursors(t *testing.T) {
+	for name, step := range map[string]any{"broken": wire("a", 5), "anew": &outcome.Outcome{}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := items(t, resumable)
+				keeper := w.join("")
+				common := <-w.backend.calls
+				common.send(wire("a", 9))
+				back := w.join(w.from(3))
+				own := <-w.backend.calls
+				own.send(wire("a", 4))
+				common.send(step)
+				back.sees("open a4 reset:expired")
+				common.send(wire("a", 7))
+				back.sees("open a4 reset:expired a7")
+				closing(keeper, back)
+			})
+		})
+	}
 }
