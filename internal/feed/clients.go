@@ -74,9 +74,6 @@ func (f *Feed) remember(d *demand, s *Subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cursors[d.client()] == nil {
-		if s.atStart {
-			s.settle()
-		}
 		id := s.begin()
 		c.cursors[d.client()] = &kept{id: id, text: id.String(), used: c.now()}
 	}
@@ -92,10 +89,10 @@ func (f *Feed) Ack(principal access.Principal, name string, id event.ID) error {
 	check := id.Check
 	if !id.End {
 		f.mu.Lock()
-		r := f.runs[id.Mark]
+		r := f.runs[id.Mark.Run()]
 		f.mu.Unlock()
 		switch {
-		case r != nil && r.log.Holds(id.Position):
+		case r != nil && r.log.Holds(id.Mark, id.Position):
 			check = r.check
 		case id.Backend == nil: // else the id says itself which stream it is of: an event of a call that caught up
 			return ErrUnknownAck

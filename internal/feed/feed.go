@@ -93,7 +93,7 @@ type Feed struct {
 
 	// mu guards what follows, and the fields of runs that say so.
 	mu       sync.Mutex
-	runs     map[event.Mark]*run
+	runs     map[event.Run]*run
 	keyed    map[key]*run
 	shared   map[access.StreamKey]*run // those that are not sealed
 	draining bool
@@ -118,7 +118,7 @@ func New(o Options) *Feed {
 	}
 	f := &Feed{
 		budget: o.Budget, maxCalls: o.MaxCalls, maxReaders: o.MaxReaders, logger: o.Logger, now: o.Now,
-		runs: map[event.Mark]*run{}, keyed: map[key]*run{}, shared: map[access.StreamKey]*run{}, idle: make(chan struct{}),
+		runs: map[event.Run]*run{}, keyed: map[key]*run{}, shared: map[access.StreamKey]*run{}, idle: make(chan struct{}),
 	}
 	f.clients = clients{now: o.Now, cursors: map[client]*kept{}}
 	f.ctx, f.cancel = context.WithCancelCause(context.Background())
@@ -161,7 +161,7 @@ type Request struct {
 // does not tell which it was; but shared says that the id is one of a shared call's, which nobody can cancel.
 func (f *Feed) Cancel(principal access.Principal, id event.ID) (shared bool) {
 	f.mu.Lock()
-	r := f.runs[id.Mark]
+	r := f.runs[id.Mark.Run()]
 	f.mu.Unlock()
 	if r == nil {
 		return false
@@ -220,7 +220,7 @@ func (f *Feed) checkIdleLocked() {
 	}
 }
 
-// sweep drops what retention no longer asks for, in logs that nothing is appended to any more.
+// sweep drops what retention no longer asks for, in logs that nothing is appended to any more, and runs without a log.
 func (f *Feed) sweep() {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
@@ -233,6 +233,10 @@ func (f *Feed) sweep() {
 		now := f.now()
 		for _, r := range f.snapshot() {
 			sealed := r.log.Expire()
+			if r.evicted.Load() {
+				f.discard(r)
+				continue
+			}
 			if !sealed.IsZero() && now.Sub(sealed) > max(r.request.Method.Stream.Retention.Age, minSealedAge) {
 				f.discardUnread(r)
 			}
@@ -262,10 +266,10 @@ func (f *Feed) discardUnread(r *run) {
 }
 
 func (f *Feed) discardLocked(r *run) {
-	if f.runs[r.log.Mark()] != r {
+	if f.runs[r.name()] != r {
 		return
 	}
-	delete(f.runs, r.log.Mark())
+	delete(f.runs, r.name())
 	f.unkeyLocked(r)
 	if f.shared[r.request.StreamKey] == r {
 		delete(f.shared, r.request.StreamKey)

@@ -28,8 +28,9 @@ func (r *run) resumeLocked(d *demand) place {
 		from = s
 	}
 	first, _ := r.log.Bounds()
+	missed := r.log.Between(from, first)
 	switch {
-	case from >= first && d.cursor.Snapshot != 0:
+	case missed == 0 && d.cursor.Snapshot != 0:
 		// Keys that have changed since the snapshot was taken come behind it, with their newer events.
 		events, _ := r.latest.snapshot(r.log, d.cursor.Position)
 		for i, k := range events {
@@ -39,17 +40,17 @@ func (r *run) resumeLocked(d *demand) place {
 			}
 		}
 		return place{pos: from, snapshot: &snapshot{events: events, end: from}, resumed: true}
-	case from >= first:
+	case missed == 0:
 		return place{pos: from, resumed: true}
 	case r.shared && r.end.Load() == nil:
 		p := r.startPlace()
 		p.expired = true
-		if p.snapshot == nil && p.pos >= from {
-			p.missed = uint64(p.pos - from)
+		if p.snapshot == nil {
+			p.missed = r.log.Between(from, p.pos)
 		}
 		return p
 	default:
-		return place{pos: first, expired: true, missed: uint64(first - from)}
+		return place{pos: first, expired: true, missed: missed}
 	}
 }
 
@@ -67,11 +68,30 @@ func (r *run) startPlace() place {
 	}
 }
 
+// rise sees to it that ids rise for a reader that presents a position which the run does not know, from before a restart
+// of the bridge or of another one: what the log takes next gets positions above presented, with room events in between.
+// A position that lies too far ahead of the clock does nothing.
+//
+// It is what comes next that rises. A reader that begins with older events, by EARLIEST or LATEST_PER_KEY, is sent them
+// under the ids that they have: those may lie below the presented one, and go up again from the stream.reset on that
+// says so. One event with an id for each reader would be worse.
+func (r *run) rise(presented, room event.Position) {
+	if presented == 0 {
+		return
+	}
+	start, last := r.log.Generation()
+	if presented < last && presented+room <= start {
+		return
+	}
+	reached := max(presented, last)
+	if above := firstPosition(r.feed.now(), reached, headroom); above > reached {
+		r.log.Advance(above)
+	}
+}
+
 // joinSharedLocked attaches a reader whose cursor, if it has one, is not an id of this run's.
 func (r *run) joinSharedLocked(d *demand) *Subscription {
-	if d.parsed {
-		r.log.Raise(firstPosition(r.feed.now(), d.presented(), headroom))
-	}
+	r.rise(d.presented(), 0)
 	from, resumable := d.backend()
 	if !resumable {
 		p := r.startPlace()
@@ -79,7 +99,7 @@ func (r *run) joinSharedLocked(d *demand) *Subscription {
 		return r.attachLocked(d, p)
 	}
 	first, _ := r.log.Bounds()
-	if met, ok := r.index.Floor(from); ok && met >= first && met >= d.presented() {
+	if met, ok := r.meet(from); ok && met >= first && met >= d.presented() {
 		return r.attachLocked(d, place{pos: met, resumed: true})
 	}
 	behind := r.feed.catchUpLocked(r, d, from)
@@ -102,13 +122,12 @@ func (r *run) joinSharedLocked(d *demand) *Subscription {
 // attachLocked makes a reader at p; nil where the log has just been taken away. The caller holds feed.mu.
 func (r *run) attachLocked(d *demand, p place) *Subscription {
 	r.log.Attach() // from here on the budget does not take the log; before, it may have
-	if !r.log.Holds(p.pos) {
+	if !r.log.Holds(r.log.MarkAt(p.pos), p.pos) {
 		r.log.Detach()
 		return nil
 	}
 	s := &Subscription{run: r, check: r.check, metadata: d.Metadata, place: p, pending: p.pos}
 	first, last := r.log.Bounds()
-	s.atStart = last == r.log.Start()
 	s.opening = opening{resumed: p.resumed, oldest: first + 1, start: r.request.Method.Stream.Start}
 	if first == last {
 		s.opening.oldest = 0
@@ -139,12 +158,14 @@ func (r *run) isOpen() bool {
 	}
 }
 
-// begin is the id by which reading begins at the subscription's place.
+// begin is the id by which reading begins at the subscription's place. It is settled: it goes to the client.
 func (s *Subscription) begin() event.ID {
+	s.settle()
 	if snap := s.snapshot; snap != nil {
-		id := event.ID{Position: snap.end, Mark: s.run.log.Mark(), Snapshot: snap.end}
+		id := event.ID{Position: snap.end, Mark: s.run.log.MarkAt(snap.end), Snapshot: snap.end}
 		if len(snap.events) > 0 {
 			id.Position = snap.events[0].pos - 1
+			id.Mark = s.run.log.MarkAt(id.Position)
 		}
 		return id
 	}

@@ -49,7 +49,8 @@ type run struct {
 	waiting   atomic.Pointer[outage]
 	outages   int // counts the outages so far; the pump's own
 	end       atomic.Pointer[outcome.Outcome]
-	busy      string // why readers are told to come back in place of an end, or empty; set before the log is sealed
+	evicted   atomic.Bool // the budget took the log
+	busy      string      // why readers are told to come back in place of an end, or empty; set before the log is sealed
 
 	latest    *latest         // the newest event of every key; nil where nobody begins with them
 	tracker   *cursor.Tracker // follows the backend's cursor, the pump's own; nil where there is none
@@ -93,7 +94,7 @@ func (f *Feed) newRunLocked(d *demand, from *cursor.Value) *run {
 		o.mode = eventlog.Newest
 	}
 	r := f.makeRunLocked(d, o)
-	f.runs[r.log.Mark()] = r
+	f.runs[r.name()] = r
 	switch {
 	case r.shared:
 		f.shared[d.StreamKey] = r
@@ -112,12 +113,13 @@ func (f *Feed) makeRunLocked(d *demand, o runOptions) *run {
 		feed: f, request: d.Request, check: d.check, shared: o.mode == eventlog.Shared, opened: make(chan struct{}),
 	}
 	r.log = eventlog.New(eventlog.Options{
-		Limits:  eventlog.Limits{Age: s.Retention.Age, Events: s.Retention.Events, Bytes: s.Retention.Bytes},
-		Mode:    o.mode,
-		First:   o.first,
-		Mark:    event.NewMark(),
-		Budget:  f.budget,
-		Evicted: func() { f.discard(r) },
+		Limits: eventlog.Limits{Age: s.Retention.Age, Events: s.Retention.Events, Bytes: s.Retention.Bytes},
+		Mode:   o.mode,
+		First:  o.first,
+		Mark:   event.NewMark(),
+		Budget: f.budget,
+		// Called with locks held that are taken under feed.mu elsewhere: the sweeper does the rest.
+		Evicted: func() { r.evicted.Store(true) },
 		Now:     f.now,
 	})
 	r.follow(o.from)
@@ -138,6 +140,7 @@ func (r *run) follow(from *cursor.Value) {
 		Broken: func(reason string) {
 			r.feed.logger.Warn("the backend breaks the rules of its cursor; the call goes on as one without",
 				"method", r.request.Method.Name, "reason", reason)
+			r.giveUpCatchUps()
 		},
 	}
 	if from != nil {
@@ -162,6 +165,9 @@ func firstPosition(now time.Time, presented, room event.Position) event.Position
 	}
 	return clock
 }
+
+// name is what all ids of the run have in common.
+func (r *run) name() event.Run { return r.log.Mark().Run() }
 
 func (r *run) key() key { return key{principal: r.request.Principal, name: r.request.Key} }
 

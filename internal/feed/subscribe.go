@@ -111,11 +111,11 @@ func (f *Feed) knownLocked(d *demand) *run {
 	if !d.parsed {
 		return nil
 	}
-	r := f.runs[d.cursor.Mark]
-	if r == nil || !r.is(d) || !r.log.Holds(d.cursor.Position) {
+	r := f.runs[d.cursor.Mark.Run()]
+	if r == nil || !r.is(d) || !r.log.Holds(d.cursor.Mark, d.cursor.Position) {
 		return nil
 	}
-	if s := d.cursor.Snapshot; s != 0 && (r.latest == nil || s < d.cursor.Position || !r.log.Holds(s)) {
+	if s := d.cursor.Snapshot; s != 0 && (r.latest == nil || s < d.cursor.Position || !r.log.Holds(r.log.MarkAt(s), s)) {
 		return nil
 	}
 	return r

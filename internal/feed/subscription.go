@@ -35,7 +35,6 @@ type Subscription struct {
 	after    []byte // frames that follow stream.open in the same write
 
 	place
-	atStart  bool           // the log was empty: reading begins at its start, wherever that is by the time of Opening
 	pending  event.Position // what Next returned last
 	told     int            // how many events of the snapshot Next returned last; -1: the last of them and the bookmark
 	falls    int            // times that it fell out of the log since it was at its end
@@ -66,9 +65,6 @@ func (s *Subscription) Opening(dst []byte, retry time.Duration) []byte {
 	if s.run == nil {
 		return append(appendOpening(dst, retry, s.opening), s.after...)
 	}
-	if s.atStart {
-		s.settle()
-	}
 	if s.opening.id.IsZero() {
 		s.opening.id = s.begin()
 	}
@@ -79,13 +75,14 @@ func (s *Subscription) Opening(dst []byte, retry time.Duration) []byte {
 	return dst
 }
 
-// settle fixes the start of a log that was empty when the reader attached.
+// settle fixes where reading begins, so that it can be given to the client: the start of a generation that has no event
+// yet may have moved since the reader attached.
 func (s *Subscription) settle() {
-	start := s.run.log.Settle()
+	s.pos = s.run.log.Settle(s.pos)
+	s.pending = s.pos
 	if s.snapshot != nil {
-		s.snapshot.end = start
+		s.snapshot.end = s.pos
 	}
-	s.pos, s.pending = start, start
 }
 
 // Next returns the next finished frames, at most about limit bytes but at least one frame; nothing where there is
@@ -160,7 +157,7 @@ func (s *Subscription) fall(trimmed *eventlog.TrimmedError) []byte {
 			s.place = s.run.startPlace()
 		case s.falls >= maxFalls:
 			_, last := s.run.log.Bounds()
-			s.place = place{pos: last, missed: trimmed.Missed + uint64(last-trimmed.Oldest)}
+			s.place = place{pos: last, missed: trimmed.Missed + s.run.log.Between(trimmed.Oldest, last)}
 			s.falls = 0
 		}
 	}
@@ -276,7 +273,7 @@ func (r *run) detach(s *Subscription) (unreachable bool) {
 		return true
 	}
 	r.lingerLocked()
-	return f.runs[r.log.Mark()] != r
+	return f.runs[r.name()] != r
 }
 
 // Forget drops the run if this is its only reader and no key names it: its end was said by an HTTP status, and nobody
