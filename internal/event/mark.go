@@ -40,8 +40,14 @@ func (m Mark) NextGeneration() Mark {
 
 // SameRun reports whether m and other name generations of one run.
 func (m Mark) SameRun(other Mark) bool {
-	return [runLen]byte(m[:runLen]) == [runLen]byte(other[:runLen])
+	return m.Run() == other.Run()
 }
+
+// Run is what the marks of one run's generations have in common.
+type Run [runLen]byte
+
+// Run names the run that m is a generation of.
+func (m Mark) Run() Run { return Run(m[:runLen]) }
 
 // String is the mark's text form.
 func (m Mark) String() string { return string(m[:]) }

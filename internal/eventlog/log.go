@@ -52,26 +52,25 @@ func (e *TrimmedError) Error() string {
 type Log struct {
 	limits  Limits
 	mode    Mode
-	mark    event.Mark
 	budget  *Budget
 	evicted func()
 	now     func() time.Time
 
 	// mu guards what follows. It is never held while the budget's locks are taken.
-	mu       sync.Mutex
-	segments []*segment     // oldest first
-	start    event.Position // before the first record there ever was
-	settled  bool           // start moves no more
-	first    event.Position // just before the oldest record kept
-	last     event.Position // the newest record
-	written  event.Position // the furthest that any reader was written
-	sent     int            // bytes of the records in (first, written]
-	unsent   int            // bytes of the records in (written, last]
-	readers  int
-	sealed   time.Time // zero: not sealed
-	closed   bool
-	changed  chan struct{} // closed at the next change that a reader waits for; nil while nobody does
-	room     chan struct{} // the same for the writer
+	mu          sync.Mutex
+	segments    []*segment   // oldest first
+	generations []generation // oldest first, at least one; the oldest may have been forgotten
+	settled     bool         // the newest generation's start moves no more
+	first       ordinal      // just before the oldest record kept
+	last        ordinal      // the newest record
+	written     ordinal      // the furthest that any reader was written
+	sent        int          // bytes of the records in (first, written]
+	unsent      int          // bytes of the records in (written, last]
+	readers     int
+	sealed      time.Time // zero: not sealed
+	closed      bool
+	changed     chan struct{} // closed at the next change that a reader waits for; nil while nobody does
+	room        chan struct{} // the same for the writer
 }
 
 // New makes an empty log.
@@ -80,8 +79,8 @@ func New(o Options) *Log {
 		o.Now = time.Now
 	}
 	l := &Log{
-		limits: o.Limits, mode: o.Mode, mark: o.Mark, budget: o.Budget, evicted: o.Evicted, now: o.Now,
-		start: o.First, first: o.First, last: o.First, written: o.First,
+		limits: o.Limits, mode: o.Mode, budget: o.Budget, evicted: o.Evicted, now: o.Now,
+		generations: []generation{{mark: o.Mark, start: o.First}},
 	}
 	l.budget.add(l)
 	return l
@@ -106,7 +105,8 @@ func (l *Log) Append(build func(dst []byte, id event.ID) []byte) {
 
 // appendLocked adds one record and returns the bytes of memory it took.
 func (l *Log) appendLocked(build func([]byte, event.ID) []byte) (grown int) {
-	id := event.At(l.last+1, l.mark)
+	g := l.newest()
+	id := event.At(g.position(l.last+1), g.mark)
 	now := l.now().UnixNano()
 	var n int
 	var record []byte
@@ -116,7 +116,7 @@ func (l *Log) appendLocked(build func([]byte, event.ID) []byte) (grown int) {
 		record = build([]byte{}, id)
 	}
 	if record != nil { // it did not fit
-		seg := newSegment(id.Position, l.nextSegmentSize(len(record)))
+		seg := newSegment(l.last+1, l.nextSegmentSize(len(record)))
 		seg.add(record, now)
 		l.segments = append(l.segments, seg)
 		n, grown = len(record), cap(seg.buf)
@@ -199,12 +199,13 @@ func (l *Log) wakeWriterLocked() {
 // What a shared log keeps does not depend on it.
 func (l *Log) Written(pos event.Position) {
 	l.mu.Lock()
-	if l.closed || pos <= l.written || pos > l.last {
+	upto := l.ordinalOf(pos)
+	if l.closed || upto <= l.written || upto > l.last {
 		l.mu.Unlock()
 		return
 	}
-	n := l.bytesBetween(l.written, pos)
-	l.written = pos
+	n := l.bytesBetween(l.written, upto)
+	l.written = upto
 	l.sent += n
 	l.unsent -= n
 	freed := l.trimLocked()
@@ -217,11 +218,11 @@ func (l *Log) Written(pos event.Position) {
 }
 
 // bytesBetween counts the bytes of the records in (from, to], which are kept.
-func (l *Log) bytesBetween(from, to event.Position) int {
+func (l *Log) bytesBetween(from, to ordinal) int {
 	n := 0
 	for from < to {
 		s := l.segmentOf(from + 1)
-		upto := min(to, s.lastPosition())
+		upto := min(to, s.last())
 		n += s.size(from+1, upto)
 		from = upto
 	}
@@ -268,50 +269,13 @@ func (l *Log) WaitRoom(ctx context.Context) error {
 	}
 }
 
-// Bounds are the position just before the oldest record kept and that of the newest.
+// Bounds are the position just before the oldest record kept and that of the newest. They are the same where there is no
+// record.
 func (l *Log) Bounds() (first, last event.Position) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.first, l.last
+	return l.cursorOf(l.first), l.cursorOf(l.last)
 }
-
-// Holds reports whether pos lies inside the log's generation: from the cursor before its first record to the newest,
-// whether it is still kept or not.
-func (l *Log) Holds(pos event.Position) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return !l.closed && pos >= l.start && pos <= l.last
-}
-
-// Start is the cursor before the log's first record, whether that is still kept or not.
-func (l *Log) Start() event.Position {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.start
-}
-
-// Raise moves the start of a log that has no record yet up to first, so that its ids lie above one that a client has
-// presented. It does nothing where that is not up, after Settle, and after the first record.
-func (l *Log) Raise(first event.Position) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.settled || l.last > l.start || first <= l.start {
-		return
-	}
-	l.start, l.first, l.last, l.written = first, first, first, first
-}
-
-// Settle returns Start and keeps it: from here on Raise does nothing. Who gives a client the start as a cursor, or reads
-// from it, takes it from here.
-func (l *Log) Settle() event.Position {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.settled = true
-	return l.start
-}
-
-// Mark names the log's generation.
-func (l *Log) Mark() event.Mark { return l.mark }
 
 // Attach counts a reader; while there is one the budget does not evict the log.
 func (l *Log) Attach() {

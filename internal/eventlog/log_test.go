@@ -30,9 +30,10 @@ func newLog(o eventlog.Options) *eventlog.Log {
 func TestReadReturnsWhatWasAppended(t *testing.T) {
 	l := newLog(eventlog.Options{})
 	var want bytes.Buffer
+	mark := l.Mark()
 	for i := range 5000 {
 		l.Append(func(dst []byte, id event.ID) []byte {
-			if id.Position != event.Position(101+i) || id.Mark != l.Mark() {
+			if id.Position != event.Position(101+i) || id.Mark != mark {
 				t.Fatalf("record %d has id %s", i, id)
 			}
 			return fmt.Appendf(dst, "record %d;", i)
@@ -80,7 +81,7 @@ func TestReadErrors(t *testing.T) {
 	if _, _, err := l.Read(100, 10); !errors.As(err, &trimmed) || trimmed.Oldest != 108 || trimmed.Missed != 8 {
 		t.Errorf("trimmed: %v", err)
 	}
-	if !l.Holds(100) || l.Holds(99) || l.Holds(111) || !l.Holds(110) {
+	if !l.Holds(l.Mark(), 100) || l.Holds(l.Mark(), 99) || l.Holds(l.Mark(), 111) || !l.Holds(l.Mark(), 110) {
 		t.Error("Holds does not span the generation")
 	}
 	l.Seal()

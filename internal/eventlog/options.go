@@ -37,7 +37,7 @@ type Options struct {
 	Mode Mode
 	// First is the cursor before the first record, which gets First + 1.
 	First event.Position
-	// Mark names the log's generation.
+	// Mark names the log's first generation.
 	Mark event.Mark
 	// Budget is shared with the other logs. Nil means no bound over all.
 	Budget *Budget

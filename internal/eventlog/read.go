@@ -13,34 +13,37 @@ import (
 func (l *Log) Read(pos event.Position, limit int) (records []byte, next event.Position, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	had := l.ordinalOf(pos)
 	switch {
 	case l.closed:
 		return nil, pos, ErrClosed
-	case pos < l.first:
-		return nil, pos, &TrimmedError{Oldest: l.first, Missed: uint64(l.first - pos)}
-	case pos > l.last:
+	case had < l.first:
+		return nil, pos, &TrimmedError{Oldest: l.cursorOf(l.first), Missed: uint64(l.first - had)}
+	case had > l.last:
 		return nil, pos, ErrAhead
-	case pos == l.last && !l.sealed.IsZero():
+	case had == l.last && !l.sealed.IsZero():
 		return nil, pos, io.EOF
-	case pos == l.last:
+	case had == l.last:
 		return nil, pos, nil
 	}
-	records, next = l.segmentOf(pos+1).read(pos+1, limit)
-	return records, next, nil
+	records, upto := l.segmentOf(had+1).read(had+1, limit)
+	return records, l.positionOf(upto), nil
 }
 
-// Record returns the finished record at pos, if it is kept. The bytes must not be changed and stay good for ever.
+// Record returns the finished record at pos, or, for the start of a generation, the one before it: the last that a reader
+// at pos has, if it is kept. The bytes must not be changed and stay good for ever.
 func (l *Log) Record(pos event.Position) (record []byte, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || pos <= l.first || pos > l.last {
+	n := l.ordinalOf(pos)
+	if l.closed || n <= l.first || n > l.last {
 		return nil, false
 	}
-	return l.segmentOf(pos).record(pos), true
+	return l.segmentOf(n).record(n), true
 }
 
 // segmentOf finds the segment that holds p by bisection.
-func (l *Log) segmentOf(p event.Position) *segment {
+func (l *Log) segmentOf(p ordinal) *segment {
 	lo, hi := 0, len(l.segments)
 	for hi-lo > 1 {
 		if mid := (lo + hi) / 2; l.segments[mid].base <= p {
@@ -58,7 +61,7 @@ var alreadyChanged = func() chan struct{} { c := make(chan struct{}); close(c); 
 func (l *Log) Changed(pos event.Position) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || pos != l.last || !l.sealed.IsZero() {
+	if l.closed || l.ordinalOf(pos) != l.last || !l.sealed.IsZero() {
 		return alreadyChanged
 	}
 	if l.changed == nil {

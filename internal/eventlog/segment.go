@@ -15,7 +15,7 @@ import (
 //	    be read without a lock.
 //	  - ends[i] and times[i] belong to the record at base + i.
 type segment struct {
-	base  event.Position
+	base  ordinal
 	buf   []byte
 	ends  []uint32
 	times []int64 // unix nanoseconds, rising but for the clock's jumps
@@ -24,14 +24,14 @@ type segment struct {
 // indexEntryBytes is what one record costs in ends and times.
 const indexEntryBytes = 4 + 8
 
-func newSegment(base event.Position, size int) *segment {
+func newSegment(base ordinal, size int) *segment {
 	return &segment{base: base, buf: make([]byte, 0, size)}
 }
 
 // cost is the memory that the segment holds, in bytes.
 func (s *segment) cost() int { return cap(s.buf) + len(s.ends)*indexEntryBytes }
 
-func (s *segment) lastPosition() event.Position { return s.base + event.Position(len(s.ends)) - 1 }
+func (s *segment) last() ordinal { return s.base + ordinal(len(s.ends)) - 1 }
 
 // append builds the record in place. Where it does not fit, the record comes back as rest and nothing was added.
 func (s *segment) append(build func([]byte, event.ID) []byte, id event.ID, now int64) (n int, rest []byte) {
@@ -60,8 +60,8 @@ func (s *segment) index(now int64) {
 	s.times = append(s.times, now)
 }
 
-// offset is where the record at p begins; for the position after the last it is the end.
-func (s *segment) offset(p event.Position) int {
+// offset is where the record p begins; for the one after the last it is the end.
+func (s *segment) offset(p ordinal) int {
 	if p == s.base {
 		return 0
 	}
@@ -69,10 +69,10 @@ func (s *segment) offset(p event.Position) int {
 }
 
 // size counts the bytes of the records from p to q, both included.
-func (s *segment) size(p, q event.Position) int { return s.offset(q+1) - s.offset(p) }
+func (s *segment) size(p, q ordinal) int { return s.offset(q+1) - s.offset(p) }
 
-// read returns the records from p on, at least one, within limit bytes, and the position of the last of them.
-func (s *segment) read(p event.Position, limit int) ([]byte, event.Position) {
+// read returns the records from p on, at least one, within limit bytes, and which is the last of them.
+func (s *segment) read(p ordinal, limit int) ([]byte, ordinal) {
 	from, i := s.offset(p), int(p-s.base)
 	end := s.ends[len(s.ends)-1]
 	if int(end)-from > limit {
@@ -82,11 +82,11 @@ func (s *segment) read(p event.Position, limit int) ([]byte, event.Position) {
 	} else {
 		i = len(s.ends)
 	}
-	return s.buf[from:end:end], s.base + event.Position(i) - 1
+	return s.buf[from:end:end], s.base + ordinal(i) - 1
 }
 
-// record returns the record at p.
-func (s *segment) record(p event.Position) []byte {
+// record returns the record p.
+func (s *segment) record(p ordinal) []byte {
 	from, end := s.offset(p), s.offset(p+1)
 	return s.buf[from:end:end]
 }

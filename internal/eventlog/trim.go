@@ -31,7 +31,7 @@ func (l *Log) dropWhile(drop func(*segment) bool) (freed int) {
 			l.sent -= n
 		}
 		l.first = p
-		if p == s.lastPosition() {
+		if p == s.last() {
 			freed += s.cost()
 			l.segments[0] = nil
 			l.segments = l.segments[1:]

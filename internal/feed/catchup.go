@@ -70,13 +70,9 @@ func (c *catchUp) meet() {
 	c.meetLocked()
 }
 
-// meet is where a reader that has everything up to the backend's cursor v goes on in the run, if the log has come to v and
-// has what follows it.
+// meet is where a reader that has everything up to the backend's cursor v goes on in the run, if the run has come to v:
+// the highest position that means this.
 func (r *run) meet(v cursor.Value) (event.Position, bool) {
-	rule := r.request.Fields.cursor
-	if last, _, ok := r.index.Last(); !ok || rule.Ordered() && rule.Compare(last, v) < 0 {
-		return 0, false // the run is behind: its next events are none for this reader
-	}
 	pos, ok := r.index.Floor(v)
 	return r.log.Onward(pos), ok
 }

@@ -43,11 +43,10 @@ type world struct {
 type model struct {
 	log     Log
 	o       eventlog.Options
-	records []record // all that were appended; the record at m.start + 1 + i is records[i]
+	records []record // all that were appended
 	first   int      // how many are no longer kept
 	written int      // how many were written to a reader, or dropped
-	start   event.Position
-	settled bool
+	parts   []part   // the generations
 	readers int
 	sealed  time.Time
 	closed  bool
@@ -57,6 +56,7 @@ type model struct {
 type record struct {
 	size int
 	at   time.Time
+	pos  event.Position
 }
 
 func newWorld(t *rapid.T, open Open) *world {
@@ -71,7 +71,7 @@ func newWorld(t *rapid.T, open Open) *world {
 }
 
 func (w *world) newModel(t *rapid.T) *model {
-	m := &model{start: start}
+	m := &model{}
 	m.o = eventlog.Options{
 		Limits: eventlog.Limits{
 			Age:    rapid.SampledFrom([]time.Duration{0, 10 * time.Second, time.Hour}).Draw(t, "age"),
@@ -86,6 +86,7 @@ func (w *world) newModel(t *rapid.T) *model {
 		},
 	}
 	m.log = w.open(m.o)
+	m.parts = []part{{mark: m.o.Mark, start: start}}
 	return m
 }
 
@@ -102,14 +103,15 @@ func (w *world) play(t *rapid.T) {
 		"written": func(t *rapid.T) { m := w.any(t); m.write(m.drawPosition(t)) },
 		"written all": func(t *rapid.T) {
 			m := w.any(t)
-			m.write(m.start + event.Position(len(m.records)))
+			m.write(m.end())
 		},
 		"later": func(t *rapid.T) {
 			w.clock.now = w.clock.now.Add(time.Duration(rapid.IntRange(0, 8).Draw(t, "seconds")) * time.Second)
 		},
 		"expire":    func(t *rapid.T) { w.any(t).expire(t) },
 		"wait":      func(t *rapid.T) { w.any(t).wait(t, w) },
-		"raise":     func(t *rapid.T) { w.any(t).raise(t) },
+		"advance":   func(t *rapid.T) { w.any(t).advance(t) },
+		"cursors":   func(t *rapid.T) { w.any(t).cursors(t) },
 		"settle":    func(t *rapid.T) { w.any(t).settle(t) },
 		"record":    func(t *rapid.T) { w.any(t).record(t) },
 		"attach":    func(t *rapid.T) { m := w.any(t); m.readers++; m.log.Attach() },
@@ -184,20 +186,21 @@ func (m *model) detach() {
 
 func (m *model) append(w *world, size int) {
 	called := false
-	m.log.Append(func(dst []byte, _ event.ID) []byte {
-		called = true
+	var id event.ID
+	m.log.Append(func(dst []byte, given event.ID) []byte {
+		called, id = true, given
 		return append(dst, content(len(m.records), size)...)
 	})
 	// It is built exactly where the log took it; look finds out when that was wrong.
 	if called {
-		m.records = append(m.records, record{size, w.clock.now})
+		m.records = append(m.records, record{size, w.clock.now, id.Position})
 		m.trim(w.clock.now)
 	}
 }
 
 func (m *model) write(pos event.Position) {
 	m.log.Written(pos)
-	if n := int(pos) - int(m.start); n > m.written && n <= len(m.records) && !m.closed {
+	if n := m.has(pos); n > m.written && n <= len(m.records) && !m.closed {
 		m.written = n
 		m.trim(m.o.Now())
 	}
@@ -245,10 +248,13 @@ func (m *model) look(t *rapid.T, w *world) {
 		return
 	}
 	first, last := m.log.Bounds()
-	if int(last-m.start) != len(m.records) {
-		t.Fatalf("the log ends at %d, the model at %d", last-m.start, len(m.records))
+	if last != m.end() || len(m.records) > 0 && m.has(m.records[len(m.records)-1].pos) != len(m.records) {
+		t.Fatalf("the log ends at %d, the model at %d", last, m.end())
 	}
-	got := int(first - m.start)
+	got := m.has(first)
+	if first != m.cursor(got) {
+		t.Fatalf("the log begins at %d, the model at %d", first, m.cursor(got))
+	}
 	switch {
 	case got == m.first:
 		return
@@ -296,27 +302,9 @@ func (m *model) wait(t *rapid.T, w *world) {
 	}
 }
 
-func (m *model) raise(t *rapid.T) {
-	to := m.drawPosition(t)
-	m.log.Raise(to)
-	if to > m.start && len(m.records) == 0 && !m.settled {
-		m.start = to
-	}
-	if got := m.log.Start(); got != m.start {
-		t.Fatalf("the start is %d after Raise(%d), want %d", got, to, m.start)
-	}
-}
-
-func (m *model) settle(t *rapid.T) {
-	m.settled = true
-	if got := m.log.Settle(); got != m.start {
-		t.Fatalf("Settle = %d, want %d", got, m.start)
-	}
-}
-
 func (m *model) record(t *rapid.T) {
 	pos := m.drawPosition(t)
-	n := int(pos) - int(m.start) - 1
+	n := m.has(pos) - 1
 	got, ok := m.log.Record(pos)
 	if want := !m.closed && n >= m.first && n < len(m.records); ok != want {
 		t.Fatalf("Record(%d) = %t, the model has (%d, %d], closed %t", n, ok, m.first, len(m.records), m.closed)
@@ -326,10 +314,6 @@ func (m *model) record(t *rapid.T) {
 	}
 }
 
-func (m *model) drawPosition(t *rapid.T) event.Position {
-	return m.start - 1 + event.Position(rapid.IntRange(0, len(m.records)+3).Draw(t, "position"))
-}
-
 func (m *model) read(t *rapid.T) {
 	m.readAt(t, m.drawPosition(t), rapid.SampledFrom([]int{-1, 0, 1, 100, 4 << 10, 64 << 10, 1 << 30}).Draw(t, "limit"))
 }
@@ -337,7 +321,7 @@ func (m *model) read(t *rapid.T) {
 // readAll reads everything that is kept.
 func (m *model) readAll(t *rapid.T) {
 	limit := rapid.SampledFrom([]int{1, 16 << 10, 1 << 30}).Draw(t, "limit")
-	for pos := m.start + event.Position(m.first); !m.closed; {
+	for pos := m.cursor(m.first); !m.closed; {
 		next := m.readAt(t, pos, limit)
 		if next == pos {
 			return
@@ -348,13 +332,13 @@ func (m *model) readAll(t *rapid.T) {
 
 func (m *model) readAt(t *rapid.T, pos event.Position, limit int) event.Position {
 	got, next, err := m.log.Read(pos, limit)
-	n := int(pos) - int(m.start) // how many records the reader has
+	n := m.has(pos) // how many records the reader has
 	var ok bool
 	switch {
 	case m.closed:
 		ok = errors.Is(err, eventlog.ErrClosed)
 	case n < m.first:
-		ok = isTrimmed(err, m.start+event.Position(m.first), uint64(m.first-n))
+		ok = isTrimmed(err, m.cursor(m.first), uint64(m.first-n))
 	case n > len(m.records):
 		ok = errors.Is(err, eventlog.ErrAhead)
 	case n == len(m.records) && !m.sealed.IsZero():
@@ -362,15 +346,16 @@ func (m *model) readAt(t *rapid.T, pos event.Position, limit int) event.Position
 	case n == len(m.records):
 		ok = err == nil && len(got) == 0 && next == pos
 	default:
-		ok = err == nil && next > pos && int(next-m.start) <= len(m.records) && (len(got) <= limit || next == pos+1) &&
-			slices.Equal(got, m.content(n, int(next-m.start)))
-		if ok && isClosed(m.log.Changed(m.start+event.Position(len(m.records)))) != !m.sealed.IsZero() {
+		upto := m.has(next)
+		ok = err == nil && upto > n && next == m.records[upto-1].pos && (len(got) <= limit || upto == n+1) &&
+			slices.Equal(got, m.content(n, upto))
+		if ok && isClosed(m.log.Changed(m.records[len(m.records)-1].pos)) != !m.sealed.IsZero() {
 			t.Fatalf("Changed at the end is closed: %t; sealed at %v", m.sealed.IsZero(), m.sealed)
 		}
 	}
 	if !ok || (err != nil && (next != pos || len(got) > 0)) {
 		t.Fatalf("Read(%d, %d) = %d bytes, %d, %v; the model has (%d, %d], closed %t, sealed %v",
-			n, limit, len(got), int(next)-int(m.start), err, m.first, len(m.records), m.closed, m.sealed)
+			n, limit, len(got), m.has(next), err, m.first, len(m.records), m.closed, m.sealed)
 	}
 	return next
 }

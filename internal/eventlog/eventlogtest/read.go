@@ -23,8 +23,8 @@ var readCases = []testCase{
 				t.Error("Changed is closed")
 			}
 			bounds(t, l, start, start)
-			if l.Start() != start || !l.Holds(start) {
-				t.Errorf("Start %d, Holds(start) %t", l.Start(), l.Holds(start))
+			if l.Start() != start || !l.Holds(l.Mark(), start) {
+				t.Errorf("Start %d, Holds(start) %t", l.Start(), l.Holds(l.Mark(), start))
 			}
 		},
 	},
@@ -33,10 +33,11 @@ var readCases = []testCase{
 		"a hole in the numbers is a loss to whoever counts them, a number twice is a repetition",
 		func(t *testing.T, open Open) {
 			l := open.make(eventlog.Options{})
+			mark := l.Mark()
 			for i := range event.Position(500) {
 				called := 0
 				l.Append(func(dst []byte, id event.ID) []byte {
-					if called++; id.Position != start+1+i || id.Mark != l.Mark() || id.End {
+					if called++; id.Position != start+1+i || id.Mark != mark || id.End {
 						t.Fatalf("record %d was given the id %v", i, id)
 					}
 					return append(dst, strings.Repeat("x", int(i))...)
@@ -115,7 +116,7 @@ var readCases = []testCase{
 			if !isClosed(l.Changed(start + 2)) {
 				t.Error("Changed is not closed: a reader would wait")
 			}
-			if l.Holds(start+2) || !l.Holds(start+1) || !l.Holds(start) || l.Holds(start-1) {
+			if l.Holds(l.Mark(), start+2) || !l.Holds(l.Mark(), start+1) || !l.Holds(l.Mark(), start) || l.Holds(l.Mark(), start-1) {
 				t.Error("Holds does not span the start to the newest")
 			}
 		},

@@ -106,7 +106,7 @@ func sharedReadersAreTold(t *testing.T, open Open) {
 				if _, next, err := l.Read(pos, 1<<20); next != pos || !isTrimmed(err, last-kept, uint64(missed)) {
 					t.Fatalf("who reads every %d events is at %d, where Read = %d, %v; want %d missed", every, pos, next, err, missed)
 				}
-				if !l.Holds(pos) || !isClosed(l.Changed(pos)) {
+				if !l.Holds(l.Mark(), pos) || !isClosed(l.Changed(pos)) {
 					t.Fatal("a cursor that is too old is not known, or its reader would wait")
 				}
 				pos += missed

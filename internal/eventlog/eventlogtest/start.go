@@ -13,11 +13,11 @@ var startCases = []testCase{
 		"ids would go back behind one that a client has",
 		func(t *testing.T, open Open) {
 			l := open.make(eventlog.Options{})
-			l.Raise(start + 500)
-			l.Raise(start + 200)
-			l.Raise(start)
-			if l.Start() != start+500 || l.Holds(start+499) || !l.Holds(start+500) {
-				t.Errorf("Start %d, Holds before it: %t, Holds it: %t", l.Start(), l.Holds(start+499), l.Holds(start+500))
+			l.Advance(start + 500)
+			l.Advance(start + 200)
+			l.Advance(start)
+			if l.Start() != start+500 || l.Holds(l.Mark(), start+499) || !l.Holds(l.Mark(), start+500) {
+				t.Errorf("Start %d, Holds before it: %t, Holds it: %t", l.Start(), l.Holds(l.Mark(), start+499), l.Holds(l.Mark(), start+500))
 			}
 			bounds(t, l, start+500, start+500)
 			l.Append(func(dst []byte, id event.ID) []byte {
@@ -28,37 +28,6 @@ var startCases = []testCase{
 			})
 			if records, next, err := l.Read(start+500, 100); string(records) != "a" || next != start+501 || err != nil {
 				t.Errorf("Read = %q, %d, %v", records, next, err)
-			}
-		},
-	},
-	{
-		"a start that was settled stays",
-		"the cursor that a client was given would not be known",
-		func(t *testing.T, open Open) {
-			l := open.make(eventlog.Options{})
-			l.Raise(start + 1)
-			if got := l.Settle(); got != start+1 {
-				t.Errorf("Settle = %d", got)
-			}
-			l.Raise(start + 500)
-			if got := l.Settle(); got != start+1 {
-				t.Errorf("Settle after Raise = %d", got)
-			}
-			bounds(t, l, start+1, start+1)
-		},
-	},
-	{
-		"the start of a log with records stays",
-		"positions would have a hole, and the records none",
-		func(t *testing.T, open Open) {
-			for _, mode := range []eventlog.Mode{eventlog.Paced, eventlog.Newest, eventlog.Shared} {
-				l := open.make(eventlog.Options{Mode: mode})
-				add(l, "a")
-				l.Raise(start + 500)
-				bounds(t, l, start, start+1)
-				if l.Start() != start {
-					t.Errorf("Start = %d", l.Start())
-				}
 			}
 		},
 	},

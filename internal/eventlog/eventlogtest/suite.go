@@ -24,8 +24,8 @@ type Log interface {
 	Close()
 	Expire() (sealed time.Time)
 
-	Raise(first event.Position)
-	Settle() event.Position
+	Advance(above event.Position) bool
+	Settle(pos event.Position) event.Position
 
 	Read(pos event.Position, limit int) (records []byte, next event.Position, err error)
 	Record(pos event.Position) (record []byte, ok bool)
@@ -36,9 +36,13 @@ type Log interface {
 	Detach()
 
 	Bounds() (first, last event.Position)
-	Holds(pos event.Position) bool
+	Between(from, to event.Position) uint64
+	Onward(pos event.Position) event.Position
+	Holds(mark event.Mark, pos event.Position) bool
+	MarkAt(pos event.Position) event.Mark
 	Start() event.Position
 	Mark() event.Mark
+	Generation() (start, last event.Position)
 }
 
 // Open makes an empty log.
@@ -47,7 +51,7 @@ type Open func(eventlog.Options) Log
 // Run runs every case on logs that open makes. Most run inside a bubble of testing/synctest, where a writer that waits
 // shows as one: a log must make its channels where it is used.
 func Run(t *testing.T, open Open) {
-	for _, group := range [][]testCase{readCases, startCases, trimCases, sharedCases, waitCases, endCases, budgetCases, sharedBudgetCases} {
+	for _, group := range [][]testCase{readCases, startCases, generationCases, trimCases, sharedCases, waitCases, endCases, budgetCases, sharedBudgetCases} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
 				t.Logf("why: %s", c.why)

@@ -105,7 +105,7 @@ var trimCases = []testCase{
 				if !isClosed(l.Changed(pos)) {
 					t.Fatalf("Changed(%d) is not closed: the reader would wait", pos)
 				}
-				if !l.Holds(pos) {
+				if !l.Holds(l.Mark(), pos) {
 					t.Fatalf("Holds(%d) is false: the cursor is known, although what follows it is gone", pos)
 				}
 			}

@@ -202,7 +202,7 @@ var endCases = []testCase{
 			if err := l.WaitRoom(t.Context()); !errors.Is(err, eventlog.ErrClosed) {
 				t.Errorf("WaitRoom: %v", err)
 			}
-			if l.Holds(start) || !isClosed(l.Changed(start)) {
+			if l.Holds(l.Mark(), start) || !isClosed(l.Changed(start)) {
 				t.Error("a cursor of it is held, or a reader would wait")
 			}
 			if b.Used() != 0 {
