@@ -9,7 +9,7 @@ import (
 // ViolationError is one broken promise.
 type ViolationError struct {
 	// Promise is the broken one: "rising", "unique", "contiguous", "announced", "chain", "isolated", "identical", "terminal",
-	// "opened", "complete", "well-formed", "snapshot", "whole", "latest" or "apart".
+	// "opened", "complete", "well-formed", "snapshot", "whole", "unreset", "ended", "latest" or "apart".
 	Promise string
 	// Record is the index in Transcript.Records; -1 where it is about no record.
 	Record int
@@ -97,11 +97,12 @@ func Opened(t *Transcript) error {
 }
 
 // Rising checks this: positions only go up. A reader's own frame may repeat the position before it: it is a cursor. A
-// snapshot goes up from the oldest of its events, which may lie far back, to an end that does not.
+// snapshot goes up from the oldest of its events, which may lie far back, to an end that does not. One whose log is lost
+// before its end stands for no more than it showed.
 func Rising(t *Transcript) error {
 	v := violations{promise: "rising"}
-	var last uint64 // the highest position that was held, that at the end of a snapshot included
-	var snapshot place
+	var last uint64     // the highest position that was held, that at the end of a snapshot included
+	var snapshot *place // the newest record of a snapshot that has not come to its end
 	seen := false
 	for i, r := range t.Records {
 		p, err := placeOf(r.ID)
@@ -109,12 +110,21 @@ func Rising(t *Transcript) error {
 			continue
 		}
 		low, compared, high := last, seen, p.position
-		if p.snapshot {
-			if p.until < last {
+		switch {
+		case p.snapshot:
+			if p.until < last && (snapshot == nil || !p.sameSnapshot(*snapshot)) {
 				v.add(i, "a snapshot that ends at %d after %d", p.until, last)
 			}
-			low, compared, high = snapshot.position, p.sameSnapshot(snapshot), p.until
-			snapshot = p
+			low, compared = 0, snapshot != nil && p.sameSnapshot(*snapshot)
+			if compared {
+				low = snapshot.position
+			}
+			high = max(last, p.position)
+			snapshot = &p
+		case snapshot != nil && p.mark == snapshot.mark:
+			low, snapshot = snapshot.until, nil
+		case snapshot != nil:
+			low, snapshot = snapshot.position, nil
 		}
 		if compared && (p.position < low || (p.position == low && r.isLogged())) {
 			v.add(i, "position %d after %d", p.position, low)

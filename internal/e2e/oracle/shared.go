@@ -36,6 +36,39 @@ func Whole(t *Transcript, first, last uint64) error {
 	return v.err()
 }
 
+// Unreset checks this: nothing was reset.
+func Unreset(t *Transcript) error {
+	v := violations{promise: "unreset"}
+	for i, r := range t.Records {
+		if r.Event == typeReset {
+			v.add(i, "a reset: %s", r.Data)
+		}
+	}
+	return v.err()
+}
+
+// EndedWith checks this: the last event that came is link last, and behind it the stream ended with OK.
+func EndedWith(t *Transcript, last uint64) error {
+	v := violations{promise: "ended"}
+	var n uint64
+	end := ""
+	for _, r := range t.Records {
+		if r.Event == typeEnd {
+			end = r.Data
+		}
+		if link, err := DecodeLink(r.Data); r.isApplication() && err == nil {
+			n = link.N
+		}
+	}
+	if n != last {
+		v.add(-1, "the last link is %d, not %d", n, last)
+	}
+	if end != `{"code":0,"status":"OK"}` {
+		v.add(-1, "the end says %q", end)
+	}
+	return v.err()
+}
+
 // Apart checks this: of one stream's generations, each lies as a whole before or behind each other, for all its readers
 // together. It leaves out what only one of them saw, which may be a catch-up call of its own, and it does not hold
 // where the clock went back and the log was lost while nobody was there to present a higher position.

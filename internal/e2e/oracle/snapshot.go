@@ -44,6 +44,8 @@ func (s *snapshots) add(i int, r Record) {
 			s.closed(i, s.now)
 		}
 		s.now = nil
+	case p.mark != s.now.at.mark && !s.now.connections[r.Connection]:
+		s.now = nil // its log was lost: what it has not shown comes with the events behind what it has
 	case r.isLogged() || r.Event == typeBookmark:
 		s.v.add(i, "a %s at %d in a snapshot that ends at %d, before the bookmark that closes it", r.Event, p.position, s.now.at.until)
 		s.now = nil

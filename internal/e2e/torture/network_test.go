@@ -125,6 +125,16 @@ func (n *network) close() {
 	n.work.Wait()
 }
 
+// cutAll resets every connection that is open now.
+func (n *network) cutAll() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for c := range n.open {
+		_ = c.(*net.TCPConn).SetLinger(0)
+		_ = c.Close()
+	}
+}
+
 func (n *network) accept() {
 	for connection := 0; ; connection++ {
 		down, err := n.listener.Accept()

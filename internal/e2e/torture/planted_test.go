@@ -75,21 +75,31 @@ func foreign(frame string) []string {
 	return []string{fmt.Sprintf("%sdata: %s\n\n", head, data)}
 }
 
-// promises are the promises that err says were broken.
-func promises(err error) []string {
+// violations are the broken promises in err.
+func violations(err error) []*oracle.ViolationError {
 	if v, ok := err.(*oracle.ViolationError); ok { //nolint:errorlint // walks the tree itself
-		return []string{v.Promise}
+		return []*oracle.ViolationError{v}
 	}
-	var found []string
+	var found []*oracle.ViolationError
 	switch e := err.(type) { //nolint:errorlint // walks the tree itself
 	case interface{ Unwrap() error }:
-		found = promises(e.Unwrap())
+		found = violations(e.Unwrap())
 	case interface{ Unwrap() []error }:
 		for _, err := range e.Unwrap() {
-			found = append(found, promises(err)...)
+			found = append(found, violations(err)...)
 		}
 	}
 	return found
+}
+
+// promises are the promises that err says were broken, each once and in order.
+func promises(err error) []string {
+	var found []string
+	for _, v := range violations(err) {
+		found = append(found, v.Promise)
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
 }
 
 // TestPlantedFaults shows that the torture test can fail: each kind of bug, once in one stream, breaks the promises that
@@ -179,9 +189,7 @@ func TestPlantedFaults(t *testing.T) {
 			defer cancel()
 			transcripts, err := s.read(ctx, networks)
 			err = errors.Join(err, s.checkAll(b, transcripts))
-			got := promises(err)
-			slices.Sort(got)
-			if diff := cmp.Diff(test.want, slices.Compact(got)); diff != "" {
+			if diff := cmp.Diff(test.want, promises(err)); diff != "" {
 				t.Errorf("broken promises (-want +got):\n%s\n%v", diff, err)
 			}
 		})

@@ -14,44 +14,57 @@ import (
 	"testing"
 )
 
-// binary is what users run, built once for all tests of the package: without the race detector, since that is how it is
-// used, and nothing that the readers see may depend on it.
+// programs builds what runs in processes of its own, once for all tests of the package: what users run, without the race
+// detector, since that is how it is used and nothing that the readers see may depend on it, and the backend.
 var (
-	binaryDir string // set by binary
-	binary    = sync.OnceValues(func() (string, error) {
+	binaryDir string // set by programs
+	programs  = sync.OnceValue(func() error {
 		var err error
 		if binaryDir, err = os.MkdirTemp("", "torture"); err != nil {
-			return "", err
+			return err
 		}
-		path := filepath.Join(binaryDir, "grpc-sse")
-		out, err := exec.Command("go", "build", "-o", path, "github.com/grpc-sse/grpc-sse/cmd/grpc-sse").CombinedOutput()
+		const module = "github.com/grpc-sse/grpc-sse/"
+		out, err := exec.Command("go", "build", "-o", binaryDir, module+"cmd/grpc-sse", module+"internal/demo/script/scriptd").CombinedOutput()
 		if err != nil {
-			return "", errors.Join(err, errors.New(string(out)))
+			return errors.Join(err, errors.New(string(out)))
 		}
-		return path, nil
+		return nil
 	})
 )
 
-// removeBinary removes what binary built, if it was asked for.
+// program is the path of a program that was built, by its name.
+func program(t testing.TB, name string) string {
+	t.Helper()
+	if err := programs(); err != nil {
+		t.Fatalf("building %s: %v", name, err)
+	}
+	return filepath.Join(binaryDir, name)
+}
+
+// removeBinary removes what programs built, if it was asked for.
 func removeBinary() {
 	if binaryDir != "" {
 		_ = os.RemoveAll(binaryDir) // what is left over is in the folder for temporary files
 	}
 }
 
+// bridgeConfig writes a bridge's config file and returns its path.
+func bridgeConfig(t testing.TB, upstream, config string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "grpc-sse.yaml")
+	config = fmt.Sprintf("upstreams: [{name: script, target: '%s'}]\nadmin: 'off'\n%s", upstream, config)
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 // bridge runs `grpc-sse serve` with this config in front of a backend until the test ends, and returns its HOST:PORT. The test fails if
 // the process does not end by itself when it is told to, or does not say that all went well.
 func bridge(t testing.TB, upstream, config string) string {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatalf("building grpc-sse: %v", err)
-	}
-	file := filepath.Join(t.TempDir(), "grpc-sse.yaml")
-	config = fmt.Sprintf("upstreams: [{name: script, target: '%s'}]\nlisten: 127.0.0.1:0\nadmin: 'off'\ndrain_window: 0s\n%s", upstream, config)
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	path := program(t, "grpc-sse")
+	file := bridgeConfig(t, upstream, "listen: 127.0.0.1:0\ndrain_window: 0s\n"+config)
 	cmd := exec.Command(path, "serve", "--config", file)
 	var log bytes.Buffer
 	cmd.Stderr = &log
