@@ -57,7 +57,7 @@ func newStage(t testing.TB, logs []*scriptv1.Log, config string) *stage {
 func newBridge(t testing.TB, upstream, config string) *daemon {
 	t.Helper()
 	return newDaemon(t, "grpc-sse", func(address string) []string {
-		return []string{"serve", "--config", bridgeConfig(t, upstream, "listen: "+address+"\n"+config)}
+		return []string{"serve", "--config", bridgeConfig(t, upstream, "listen: "+address+"\nprincipal: {header: x-user}\n"+config)}
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,8 +25,6 @@ type kind struct {
 	path string // of the method, up to the log's name
 	// begin is where the backend's calls begin that have no cursor.
 	begin scriptv1.Begin
-	// shared: all readers share one call.
-	shared bool
 	// cursor: the method has a backend cursor, so nothing may be reset while the backend has everything.
 	cursor bool
 	// whole: readers get everything from the first event on.
@@ -36,27 +35,36 @@ type kind struct {
 	principals bool
 	// keep is how many events the backend keeps; 0: all.
 	keep uint64
+	// chain: no log, but a call of its own for each reader that cannot go on after a loss, only begin again.
+	chain bool
 }
+
+// What a chain is like: long enough for some to be lost, and short enough for the rest to come to an end.
+const (
+	chainEvents = 200
+	chainQuery  = "?count=200&every=0.06s&size=100"
+)
 
 const (
 	oldest = scriptv1.Begin_BEGIN_OLDEST
 	live   = scriptv1.Begin_BEGIN_LIVE
 )
 
-// kinds are all of them but the chains of single calls, which drawStream draws.
+// kinds are all of them.
 var kinds = []kind{
-	{name: "public", path: "/v1/public/", begin: live, shared: true, cursor: true},
-	{name: "keyed", path: "/v1/keyed/", begin: oldest, shared: true, cursor: true, keyed: true},
-	{name: "earliest", path: "/v1/earliest/", begin: oldest, shared: true, cursor: true, whole: true},
+	{name: "public", path: "/v1/public/", begin: live, cursor: true},
+	{name: "keyed", path: "/v1/keyed/", begin: oldest, cursor: true, keyed: true},
+	{name: "earliest", path: "/v1/earliest/", begin: oldest, cursor: true, whole: true},
 	{name: "own", path: "/v1/own/", begin: oldest, cursor: true, whole: true},
-	{name: "shared", path: "/v1/shared/", begin: oldest, shared: true},
-	{name: "tokens", path: "/v1/tokens/", begin: oldest, shared: true, cursor: true, whole: true},
-	{name: "inclusive", path: "/v1/inclusive/", begin: live, shared: true, cursor: true},
-	{name: "replayed", path: "/v1/public/", begin: oldest, shared: true, cursor: true},
-	{name: "inclusive-tokens", path: "/v1/inclusive-tokens/", begin: live, shared: true, cursor: true},
-	{name: "principal", path: "/v1/principal/", begin: oldest, shared: true, cursor: true, whole: true, principals: true},
-	{name: "compacted", path: "/v1/earliest/", begin: oldest, shared: true, cursor: true, keep: 20},
-	{name: "keyed-live", path: "/v1/keyed/", begin: live, shared: true, cursor: true, keyed: true},
+	{name: "shared", path: "/v1/shared/", begin: oldest},
+	{name: "tokens", path: "/v1/tokens/", begin: oldest, cursor: true, whole: true},
+	{name: "inclusive", path: "/v1/inclusive/", begin: live, cursor: true},
+	{name: "replayed", path: "/v1/public/", begin: oldest, cursor: true},
+	{name: "inclusive-tokens", path: "/v1/inclusive-tokens/", begin: live, cursor: true},
+	{name: "principal", path: "/v1/principal/", begin: oldest, cursor: true, whole: true, principals: true},
+	{name: "compacted", path: "/v1/earliest/", begin: oldest, cursor: true, keep: 20},
+	{name: "chain", path: "/v1/chain/", chain: true},
+	{name: "keyed-live", path: "/v1/keyed/", begin: live, cursor: true, keyed: true},
 }
 
 // channel is one log and its readers.
@@ -96,6 +104,9 @@ func authorization(reader int) string { return fmt.Sprintf("Bearer-%d", reader/2
 // logs are the definitions of all logs of the channel.
 func (c *channel) logs() []*scriptv1.Log {
 	seen := map[string]bool{}
+	if c.chain {
+		return nil
+	}
 	var all []*scriptv1.Log
 	for reader := range c.readers {
 		if name := c.logName(reader); !seen[name] {
@@ -115,6 +126,9 @@ func (c *channel) client(address string, reader int) *oracle.Client {
 	client := &oracle.Client{
 		URL: "http://" + address + c.path + c.log.GetStream(), Header: http.Header{}, MaxDelay: 200 * time.Millisecond,
 		HTTP: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
+	}
+	if c.chain {
+		client.URL += chainQuery
 	}
 	if c.principals {
 		client.Header.Set("Authorization", authorization(reader))
@@ -142,7 +156,11 @@ func (c *channel) check(transcripts []*oracle.Transcript, lasts map[string]uint6
 }
 
 func (c *channel) checkReader(t *oracle.Transcript, last uint64, state map[string]uint64) error {
+	if c.chain {
+		last = chainEvents
+	}
 	errs := []error{oracle.EndedWith(t, last)}
+	t = begun(t)
 	switch {
 	case c.keyed && c.begin == live: // what the bridge knows of the keys begins with its own start
 		errs = append(errs, oracle.Unreset(t))
@@ -154,6 +172,12 @@ func (c *channel) checkReader(t *oracle.Transcript, last uint64, state map[strin
 		errs = append(errs, oracle.Whole(t, 0, last))
 	}
 	return errors.Join(errs...)
+}
+
+// begun is t from its first event on: who has no event has no cursor of the backend's, and may be reset.
+func begun(t *oracle.Transcript) *oracle.Transcript {
+	first := slices.IndexFunc(t.Records, func(r oracle.Record) bool { return !strings.HasPrefix(r.Event, "stream.") })
+	return &oracle.Transcript{Records: t.Records[max(first, 0):], Connections: t.Connections}
 }
 
 // around shows the records of t around the first that err is about.
