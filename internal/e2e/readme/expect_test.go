@@ -12,9 +12,9 @@ import (
 type bindings map[string]string
 
 // varying matches the parts of shown output that are never the same twice: ids and positions (1), marks (2), checks of
-// ends (3), delays, times, and the ellipsis for what is left out.
+// ends (3), ends of snapshots (4), cursors of the backend's, delays, times, and the ellipsis for what is left out.
 var varying = regexp.MustCompile(`\b([0-9]{16})\b(?:\.([A-Za-z0-9_-]{16})|\.([A-Za-z0-9_-]{5})\.end)?` +
-	`|retry: [0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z|(?m:^…\n)|…`)
+	`|~s([0-9]{16})|~c[A-Za-z0-9_-]+|retry: [0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z|(?m:^…\n)|…`)
 
 const position, mark, check = `([0-9]{13,16})`, `\.([A-Za-z0-9_-]{16})`, `\.([A-Za-z0-9_-]{5})\.end`
 
@@ -44,6 +44,11 @@ func pattern(shown string) (*regexp.Regexp, []string) {
 				expression.WriteString(check)
 				names = append(names, shown[m[6]:m[7]])
 			}
+		case m[8] >= 0:
+			expression.WriteString("~s" + position)
+			names = append(names, shown[m[8]:m[9]])
+		case strings.HasPrefix(found, "~c"):
+			expression.WriteString(`~c[A-Za-z0-9_-]+`)
 		case strings.HasPrefix(found, "retry"):
 			expression.WriteString(`retry: [0-9]{4,5}`)
 		default:
@@ -97,6 +102,10 @@ func TestMatch(t *testing.T) {
 		{"a position", id + "\n{\"oldest\":1795315325930417}\n", "1111111111111111.abcdefghijklmnop\n{\"oldest\":2222222222222222}\n", false},
 		{"an end", "id: 1795315325930421.ig4ge.end\n", "id: 1111111111111111.12345.end\n", true},
 		{"an end that is none", "id: 1795315325930421.ig4ge.end\n", "id: 1111111111111111.123456.end\n", false},
+		{"a snapshot", "id: " + id + "~s1795315325930417\n", "id: 1111111111111111.abcdefghijklmnop~s1111111111111111\n", true},
+		{"another snapshot", "id: " + id + "~s1795315325930417\n", "id: 1111111111111111.abcdefghijklmnop~s1111111111111112\n", false},
+		{"a backend's cursor", "id: " + id + "~cabcdeAQ\n", "id: 1111111111111111.abcdefghijklmnop~cxyz\n", true},
+		{"no backend's cursor", "id: " + id + "~cabcdeAQ\n", "id: 1111111111111111.abcdefghijklmnop\n", false},
 		{"a delay", "retry: 2000\n", "retry: 3999\n", true},
 		{"a time", "at 2026-11-22T02:42:05.930Z\n", "at 2027-01-02T03:04:05Z\n", true},
 		{"left out in a line", "a…z\n", "abcz\n", true},
