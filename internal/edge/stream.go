@@ -33,6 +33,9 @@ func (e *Edge) serveStream(q *request) {
 	if q.head {
 		o := e.Delivery
 		o.ContentType = as.ContentType()
+		if as == view.Raw {
+			o.TypeOf = func() string { return "" } // only the backend knows
+		}
 		delivery.Head(q.w, o)
 		return
 	}
@@ -77,6 +80,8 @@ func (q *request) look(as view.Representation) (view.Options, error) {
 	switch {
 	case withoutIDs && o.Poll:
 		return o, fmt.Errorf("sse.wait needs events with ids: accept %s or %s", typeSSE, typeNDJSON)
+	case withoutIDs && q.own.client != "":
+		return o, fmt.Errorf("sse.client_id keeps ids, and there are none: accept %s or %s", typeSSE, typeNDJSON)
 	case withoutIDs && q.own.cursor != "":
 		return o, fmt.Errorf("there is no resuming without ids: accept %s or %s, or leave the cursor out", typeSSE, typeNDJSON)
 	case q.own.fields == "":
@@ -147,6 +152,10 @@ func (e *Edge) stream(q *request, wish feed.Request, look view.Options, lease *a
 			return
 		}
 		end.Problem().Write(q.w)
+		return
+	}
+	if look.Representation == view.Plain && look.Done == "" && wish.Cursor != "" && subscription.Finished() {
+		q.w.WriteHeader(http.StatusNoContent) // there is no last frame whose id would say so
 		return
 	}
 	seen := view.New(subscription, look)

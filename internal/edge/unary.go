@@ -35,7 +35,9 @@ func (e *Edge) serveUnary(q *request) {
 		return
 	}
 	if q.head {
-		q.w.Header().Set("Content-Type", typeJSON)
+		if !body { // else only the backend knows
+			q.w.Header().Set("Content-Type", typeJSON)
+		}
 		q.w.WriteHeader(http.StatusOK)
 		return
 	}
@@ -116,17 +118,17 @@ func bodyOf(rendered []byte) (media string, body []byte) {
 
 // deadline is the context of a unary call: the bridge's own timeout, or the client's where that is shorter.
 func (e *Edge) deadline(r *http.Request) (context.Context, context.CancelFunc, error) {
-	timeout := e.UnaryTimeout
+	timeout, bounded := e.UnaryTimeout, e.UnaryTimeout > 0
 	if asked := r.Header.Get(timeoutHeader); asked != "" {
 		d, ok := parseTimeout(asked)
 		if !ok {
 			return nil, nil, fmt.Errorf("%s is %q; give up to eight digits and a unit of H, M, S, m, u or n", timeoutHeader, asked)
 		}
-		if timeout <= 0 || d < timeout {
-			timeout = d
+		if !bounded || d < timeout {
+			timeout, bounded = d, true
 		}
 	}
-	if timeout <= 0 {
+	if !bounded {
 		return r.Context(), func() {}, nil
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)

@@ -57,6 +57,23 @@ func (s *Subscription) Failed() (outcome.Outcome, bool) {
 	return *end, true
 }
 
+// Finished reports whether the reader has all events of a call that ended well: nothing but stream.end is left to say.
+func (s *Subscription) Finished() bool {
+	if s.run == nil || s.snapshot != nil || s.then != nil {
+		return false
+	}
+	end := s.run.end.Load()
+	if end == nil || end.Class != outcome.End {
+		return false
+	}
+	_, next, err := s.run.log.Read(s.pos, 1)
+	if err != nil {
+		return false
+	}
+	_, _, err = s.run.log.Read(next, 1)
+	return errors.Is(err, io.EOF) && s.run.busy == "" && !s.run.handedOver // written before the log was sealed
+}
+
 // EndID is the id of a frame after which the stream has ended for this reader.
 func (s *Subscription) EndID(pos event.Position) event.ID { return event.EndAt(pos, s.check) }
 
