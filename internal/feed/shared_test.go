@@ -1,6 +1,7 @@
 package feed_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -222,7 +223,7 @@ func TestSharedStreamEnds(t *testing.T) {
 		first.sees("open a1 end:0")
 		back := w.join(away)
 		back.sees("open end:0")
-		if _, err := w.feed.Subscribe(w.request(w.joining(first.lastID()))); err != feed.ErrEnded {
+		if _, err := w.feed.Subscribe(w.request(w.joining(first.lastID()))); !errors.Is(err, feed.ErrEnded) {
 			t.Errorf("the end was presented: %v, want ErrEnded", err)
 		}
 		fresh := w.join("")

@@ -6,7 +6,6 @@ import (
 	"testing/synctest"
 
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -28,8 +27,8 @@ var item = func() protoreflect.MessageDescriptor {
 		}
 	}
 	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-		Name: proto.String("item.proto"), Syntax: proto.String("proto3"),
-		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("Item"), Field: []*descriptorpb.FieldDescriptorProto{
+		Name: new("item.proto"), Syntax: new("proto3"),
+		MessageType: []*descriptorpb.DescriptorProto{{Name: new("Item"), Field: []*descriptorpb.FieldDescriptorProto{
 			field("key", 1, descriptorpb.FieldDescriptorProto_TYPE_STRING),
 			field("sequence", 2, descriptorpb.FieldDescriptorProto_TYPE_INT64),
 			field("token", 3, descriptorpb.FieldDescriptorProto_TYPE_STRING),
