@@ -92,6 +92,8 @@ func (f *Feed) Ack(principal access.Principal, name string, id event.ID) error {
 		r := f.runs[id.Mark.Run()]
 		f.mu.Unlock()
 		switch {
+		case r != nil && !r.isOpenTo(principal):
+			return ErrUnknownAck
 		case r != nil && r.log.Holds(id.Mark, id.Position):
 			check = r.check
 		case id.Backend == nil: // else the id says itself which stream it is of: an event of a call that caught up

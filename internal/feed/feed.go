@@ -167,9 +167,9 @@ func (f *Feed) Cancel(principal access.Principal, id event.ID) (shared bool) {
 		return false
 	}
 	if r.shared {
-		return r.request.Method.Stream.Share == schema.SharePublic || r.request.Principal == principal
+		return r.isOpenTo(principal)
 	}
-	if r.request.Principal == principal {
+	if r.isOpenTo(principal) {
 		r.cancel(outcome.New(cancelledCode, "cancelled by the client").Err())
 	}
 	return false

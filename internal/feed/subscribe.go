@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/grpc-sse/grpc-sse/internal/access"
 	"github.com/grpc-sse/grpc-sse/internal/cursor"
 	"github.com/grpc-sse/grpc-sse/internal/event"
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
@@ -228,6 +229,11 @@ func (r *run) is(d *demand) bool {
 	}
 	return d.Method.Stream.Share == schema.ShareNone && r.request.Principal == d.Principal &&
 		bytes.Equal(r.request.Canonical, d.Canonical)
+}
+
+// isOpenTo reports whether the principal may know that there is r.
+func (r *run) isOpenTo(principal access.Principal) bool {
+	return r.request.Method.Stream.Share == schema.SharePublic || r.request.Principal == principal
 }
 
 // gone is the answer to a cursor of a call that is no longer known and must not run again.
