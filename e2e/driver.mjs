@@ -12,6 +12,7 @@ const browser = await puppeteer.launch({
   browser: engine === "firefox" ? "firefox" : "chrome",
   executablePath,
   headless: true,
+  acceptInsecureCerts: true, // tests make their certificates themselves
   protocolTimeout: 300_000, // one evaluate lasts as long as its scenario; the test has a deadline of its own
   // Chromium's sandbox does not start as root, which is who runs tests in a container.
   args: engine === "chromium" && process.getuid() === 0 ? ["--no-sandbox"] : [],

@@ -82,6 +82,7 @@ func (w *webkit) start(miniBrowser string) error {
 	}
 	err = w.command(ctx, http.MethodPost, base+"/session", map[string]any{"capabilities": map[string]any{
 		"alwaysMatch": map[string]any{
+			"acceptInsecureCerts":      true,
 			"webkitgtk:browserOptions": map[string]any{"binary": miniBrowser, "args": []string{"--automation"}},
 			"timeouts":                 map[string]any{"script": (5 * time.Minute).Milliseconds()},
 		},
