@@ -1,0 +1,156 @@
+package feed_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/grpc-sse/grpc-sse/internal/access"
+	"github.com/grpc-sse/grpc-sse/internal/event"
+	"github.com/grpc-sse/grpc-sse/internal/feed"
+)
+
+// named subscribes as a client whose cursor is kept.
+func (w *world) named(client string, principal access.Principal) *reader {
+	w.t.Helper()
+	defer synctest.Wait()
+	return w.subscribe(func(r *feed.Request) {
+		w.joining("")(r)
+		r.ClientID, r.Principal = client, principal
+	})
+}
+
+func ack(t *testing.T, w *world, principal access.Principal, client, id string) error {
+	t.Helper()
+	parsed, ok := event.Parse(id)
+	if !ok {
+		t.Fatalf("%q is no id", id)
+	}
+	return w.feed.Ack(principal, client, parsed)
+}
+
+func TestKeptCursors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := items(t)
+		var nobody access.Principal
+		first := w.named("me", nobody)
+		c := <-w.backend.calls
+		c.send(wire("a", 1), wire("a", 2), wire("a", 3))
+		first.sees("open a1 a2 a3")
+
+		again := w.named("me", nobody) // nothing was acknowledged: all of it again
+		again.sees("open a1 a2 a3")
+		for _, step := range []struct{ data, want string }{
+			{"a2", "open a3"},
+			{"a1", "open a3"}, // never back
+			{"a3", "open"},
+		} {
+			if err := ack(t, w, nobody, "me", cursorAfter(t, first, step.data)); err != nil {
+				t.Fatalf("ack of %s: %v", step.data, err)
+			}
+			r := w.named("me", nobody)
+			r.sees(step.want)
+			closing(r)
+		}
+		other := w.named("somebody else", nobody)
+		other.sees("open")
+
+		id := cursorAfter(t, first, "a3")
+		for name, err := range map[string]error{
+			"of a client that reads nothing": ack(t, w, nobody, "stranger", id),
+			"of another principal's client":  ack(t, w, access.Principal{1}, "me", id),
+			"of no stream":                   ack(t, w, nobody, "me", event.At(1, event.NewMark()).String()),
+		} {
+			if !errors.Is(err, feed.ErrUnknownAck) {
+				t.Errorf("ack %s: %v", name, err)
+			}
+		}
+		close(c.steps)
+		synctest.Wait()
+		first.read()
+		if err := ack(t, w, nobody, "me", first.lastID()); err != nil {
+			t.Fatalf("ack of the end: %v", err)
+		}
+		closing(first, again, other)
+		time.Sleep(23 * time.Hour) // the stream itself is long forgotten
+		if _, err := w.feed.Subscribe(w.request(func(r *feed.Request) { w.joining("")(r); r.ClientID = "me" })); !errors.Is(err, feed.ErrEnded) {
+			t.Errorf("after the end was acknowledged: %v", err)
+		}
+	})
+}
+
+// TestKeptCursorsOfPrincipals shows that one name stands for a client of each principal.
+func TestKeptCursorsOfPrincipals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := items(t)
+		one, two := w.named("tab", access.Principal{1}), w.named("tab", access.Principal{2})
+		c := <-w.backend.calls
+		c.send(wire("a", 1), wire("a", 2))
+		one.read()
+		if err := ack(t, w, access.Principal{1}, "tab", one.lastID()); err != nil {
+			t.Fatal(err)
+		}
+		again := w.named("tab", access.Principal{2})
+		again.sees("open a1 a2")
+		closing(one, two, again)
+	})
+}
+
+// TestDrainSpreadsReaders sends readers of shared calls away one after the other, and those of calls of their own not
+// before the window ends.
+func TestDrainSpreadsReaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := items(t)
+		readers := make([]*reader, 100)
+		for i := range readers {
+			readers[i] = w.join("")
+		}
+		began := time.Now()
+		drained := make(chan struct{})
+		go func() { w.feed.Drain(100*time.Second, time.Second); close(drained) }()
+		var leaving []time.Duration
+		for range 100 {
+			time.Sleep(time.Second)
+			synctest.Wait()
+			for i, r := range readers {
+				if r != nil && r.read() {
+					r.expect("open busy:drain")
+					r.Close()
+					readers[i] = nil
+					leaving = append(leaving, time.Since(began))
+				}
+			}
+		}
+		<-drained
+		if len(leaving) != 100 || leaving[20] > 50*time.Second || leaving[80] < 40*time.Second || leaving[99] > 91*time.Second {
+			t.Errorf("%d readers left, at %v", len(leaving), leaving)
+		}
+		if _, err := w.feed.Subscribe(w.request(w.joining(""))); err == nil {
+			t.Error("a new reader was taken")
+		}
+	})
+}
+
+func TestReadersAndCallsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldWith(t, shared(nil), feed.Options{MaxReaders: 2, MaxCalls: 1})
+		one, two := w.join(""), w.join("")
+		refused := func(change func(*feed.Request)) string {
+			_, err := w.feed.Subscribe(w.request(change))
+			if busy, ok := errors.AsType[*feed.BusyError](err); ok {
+				return busy.Reason
+			}
+			return "none"
+		}
+		if got := refused(w.joining("")); got != "limit" {
+			t.Errorf("the third reader was refused for %q, want limit", got)
+		}
+		if got := refused(func(r *feed.Request) { w.joining("")(r); r.StreamKey = access.StreamKey{2} }); got != "overload" {
+			t.Errorf("the second call was refused for %q, want overload", got)
+		}
+		closing(one, two)
+		back := w.join("")
+		closing(back)
+	})
+}
