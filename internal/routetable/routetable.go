@@ -77,10 +77,38 @@ func (p *printer) method(m *schema.Method) {
 	}
 	if m.ServerStreaming {
 		p.words(fmt.Sprintf("    %-*s  ", column, "events"), eventTypes(m))
+		for _, kept := range kept(&m.Stream) {
+			p.line("    %-*s  %s", column, kept.label, kept.text)
+		}
 	}
 	if b := sample(m); b != nil {
 		p.command(command(m, b, p.base))
 	}
+}
+
+// note is a line about a method: a word, and what it says.
+type note struct{ label, text string }
+
+// kept says what is unusual about how a stream is kept: who shares it, and by which cursor of the backend's it goes on.
+func kept(s *schema.Stream) []note {
+	var notes []note
+	begins := map[schema.Start]string{
+		schema.StartLive: "the next event", schema.StartEarliest: "the oldest event kept",
+	}
+	if s.Key != nil {
+		begins[schema.StartLatestPerKey] = "the newest event of each " + s.Key.String()
+	}
+	switch s.Share {
+	case schema.ShareNone:
+	case schema.SharePrincipal:
+		notes = append(notes, note{"shared", "by the requests of one principal; from " + begins[s.Start]})
+	case schema.SharePublic:
+		notes = append(notes, note{"shared", "by everybody; from " + begins[s.Start]})
+	}
+	if s.Resume != nil {
+		notes = append(notes, note{"cursor", fmt.Sprintf("%s, handed back in %s", s.Resume.Event, s.Resume.Request)})
+	}
+	return notes
 }
 
 // eventTypes are the types that are known, or where they come from.
