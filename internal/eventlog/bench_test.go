@@ -113,6 +113,28 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
+// BenchmarkReadGenerations is BenchmarkRead of a log with as many generations as it can have.
+func BenchmarkReadGenerations(b *testing.B) {
+	b.ReportAllocs()
+	l := benchLog(eventlog.Paced)
+	defer l.Close()
+	for i := range event.Position(64) {
+		l.Advance(l.Start() + i<<20)
+		add(l, 100, string(make([]byte, 300)))
+	}
+	pos := l.Start()
+	_, end := l.Bounds()
+	for b.Loop() {
+		_, next, err := l.Read(pos, 4<<10)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if pos = next; pos == end {
+			pos = l.Start()
+		}
+	}
+}
+
 // BenchmarkWakeUp measures from an append until every waiting reader has read it.
 func BenchmarkWakeUp(b *testing.B) {
 	for _, readers := range []int{1, 100, 1000} {

@@ -309,3 +309,39 @@ func TestCutAnywhereOverGenerations(t *testing.T) {
 		})
 	}
 }
+
+// TestAheadWithEverything has a client come that is ahead in its ids and not behind in events: it goes on at once, without
+// a call of its own, and what it is told leads to the same place on any bridge.
+func TestAheadWithEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := items(t, resumable)
+		s := &source{w: w, head: 4}
+		keeper := w.join("")
+		s.publish()
+		resumed := w.visitor(w.ahead(time.Minute, 5))
+		if len(w.backend.calls) != 0 {
+			t.Error("a client that has everything was given a call of its own")
+		}
+		late := w.visitor(w.ahead(2*time.Minute, 0)) // begins LIVE
+		if got := w.join(late.last); !strings.Contains(late.last, "~c") || !strings.Contains(got.events[0].Data, `"resumed":true`) {
+			t.Errorf("reading begins at %s: %s", late.last, got.events[0].Data)
+		} else {
+			closing(got)
+		}
+		behind := w.visitor(w.ahead(3*time.Minute, 3))
+		s.serve()
+		behind.look()
+		if stats := w.feed.Stats(); stats.Active != 1 || strings.Join(behind.seen, " ") != "a4 a5" {
+			t.Errorf("%d calls run after catching up with the end of the log; saw %v", stats.Active, behind.seen)
+		}
+		s.publish()
+		for _, v := range []*visitor{resumed, late, behind} {
+			v.look()
+			if v.seen[len(v.seen)-1] != "a6" {
+				t.Errorf("saw %v", v.seen)
+			}
+			closing(v.reader)
+		}
+		closing(keeper)
+	})
+}

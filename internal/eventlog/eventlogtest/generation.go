@@ -206,6 +206,31 @@ var generationCases = []testCase{
 			}
 		},
 	},
+	{
+		"a generation is remembered as long as what follows it is kept",
+		"a client that has all of it, and misses nothing, would be told that it does",
+		func(t *testing.T, open Open) {
+			l := open.make(eventlog.Options{Mode: eventlog.Shared, Limits: eventlog.Limits{Age: roomy.Age, Events: 63, Bytes: 1 << 20}})
+			oldest := l.Mark()
+			for i := range event.Position(63) {
+				add(l, "x")
+				if !l.Advance(start + 1000*(i+1)) {
+					t.Fatalf("generation %d is not begun", i)
+				}
+			}
+			add(l, "x") // the oldest record is no longer kept: start+1 is the oldest cursor that misses nothing
+			if l.Advance(start+100_000) || !l.Holds(oldest, start+1) {
+				t.Fatal("the oldest generation was forgotten")
+			}
+			if records, next, err := l.Read(start+1, 1); string(records) != "x" || next != start+1001 || err != nil {
+				t.Errorf("Read = %q, %d, %v", records, next, err)
+			}
+			add(l, "x")
+			if !l.Advance(start+100_000) || l.Holds(oldest, start+1) {
+				t.Error("the oldest generation is not forgotten although what followed it is gone")
+			}
+		},
+	},
 	{"so many generations are remembered, and not one is forgotten that is needed", "an attacker could fill the memory with them", generationsAreBounded},
 }
 
