@@ -58,7 +58,13 @@ func settings(t testing.TB, yaml string) *config.Settings {
 // slow the machine is.
 func launch(t *testing.T, yaml string) *world {
 	t.Helper()
-	yaml = "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n" + yaml
+	return launchAt(t, "127.0.0.1:0", yaml, nil)
+}
+
+// launchAt is launch on this address and with this clock.
+func launchAt(t *testing.T, address, yaml string, now func() time.Time) *world {
+	t.Helper()
+	yaml = "listen: " + address + "\nadmin: 127.0.0.1:0\n" + yaml
 	if !strings.Contains(yaml, "drain_window:") {
 		yaml += "\ndrain_window: 0s\n"
 	}
@@ -70,6 +76,7 @@ func launch(t *testing.T, yaml string) *world {
 	w.bridge, err = bridge.New(settings(t, yaml), bridge.Options{
 		Logger: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Stdout: w.stdout,
+		Now:    now,
 	})
 	if err != nil {
 		t.Fatal(err)
