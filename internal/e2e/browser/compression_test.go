@@ -16,8 +16,7 @@ import (
 	"github.com/grpc-sse/grpc-sse/internal/e2e/cutproxy"
 )
 
-// accepts is what the engines' EventSource asks for over https, of what the bridge has. Over http none asks for more than
-// gzip, but Chromium where the host is the machine itself.
+// accepts is what the engines ask for over https, of what the bridge has. Over http it can be less (docs/browsers.md).
 var accepts = map[string][]string{
 	"chromium": {"gzip", "br", "zstd"},
 	"firefox":  {"gzip", "br", "zstd"},

@@ -191,6 +191,9 @@ var facts = []fact{
 	{name: "`event: open` from the server", answers: []answer{says("event: open\ndata: x\n\n" + finish)}, read: func(saw browser.Seen, _ []ask) string {
 		return map[bool]string{true: "fires onopen", false: "does not fire onopen"}[saw.Opens > 1]
 	}},
+	{name: "`Accept-Encoding`, over http on one machine", answers: []answer{says(finish)}, read: func(_ browser.Seen, got []ask) string {
+		return got[0].header.Get("Accept-Encoding")
+	}},
 	{name: "after a redirect (307), comes back to", answers: []answer{redirects(307), breaks("retry: 10\n\n"), says(finish)}, read: where},
 	{name: "after a redirect (301), comes back to", answers: []answer{redirects(301), breaks("retry: 10\n\n"), says(finish)}, read: where},
 }

@@ -58,13 +58,19 @@ func follow(t *testing.T, b *browser.Browser, origin, page, path string) tab {
 	return x
 }
 
-// until waits until ok, an expression on what was `seen`, and returns that.
-func (x tab) until(ok string) (saw browser.Seen) {
+// until waits until ok, an expression on what was `seen`, and returns that. It also returns when it never is.
+func (x tab) until(ok string) browser.Seen {
+	x.t.Helper()
+	return x.within(patience/2, ok)
+}
+
+// within is until for something that might not be.
+func (x tab) within(d time.Duration, ok string) (saw browser.Seen) {
 	x.t.Helper()
 	x.Eval(patience, fmt.Sprintf(`
 		const late = new Promise((resolve) => setTimeout(resolve, %d));
 		await Promise.race([until((seen) => %s), late]);
-		return seen`, (patience/2).Milliseconds(), ok), &saw)
+		return seen`, d.Milliseconds(), ok), &saw)
 	return saw
 }
 
