@@ -17,7 +17,7 @@ import (
 // busy turns a request for a stream away for now. To EventSource that must not be a status: browsers take every other
 // than 200 for final.
 func (e *Edge) busy(q *request, as view.Representation, reason string) {
-	retry := feed.OverloadRetry()
+	retry := feed.BusyRetry(reason)
 	if q.own.cursor != "" && q.method.Stream.Linger > 0 {
 		// Who resumes must be back before the call is given up.
 		retry = min(retry, q.method.Stream.Linger/3)

@@ -84,16 +84,13 @@ const (
 	maxBusyRetry = 60 * time.Second
 )
 
-// OverloadRetry draws when a client comes back for which there was no room.
-func OverloadRetry() time.Duration { return minBusyRetry + rand.N(maxBusyRetry-minBusyRetry) }
-
-// busyRetry draws when a reader comes back whose run was given up. One whose bridge is shutting down comes soon, since its
-// stream goes on elsewhere, but not all of them at once.
-func busyRetry(reason string) time.Duration {
+// BusyRetry draws when a client comes back that is told stream.busy with this reason. One whose bridge is shutting down
+// comes soon, since its stream goes on elsewhere, but not all of them at once.
+func BusyRetry(reason string) time.Duration {
 	if reason == "drain" {
 		return time.Second + rand.N(4*time.Second)
 	}
-	return OverloadRetry()
+	return minBusyRetry + rand.N(maxBusyRetry-minBusyRetry)
 }
 
 func appendEnd(dst []byte, id event.ID, o outcome.Outcome) []byte {

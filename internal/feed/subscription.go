@@ -143,7 +143,7 @@ func (s *Subscription) sendBack(reason string) ([]byte, error) {
 		return nil, io.EOF
 	}
 	s.sentBack = true
-	return AppendBusy(nil, busyRetry(reason), reason), nil
+	return AppendBusy(nil, BusyRetry(reason), reason), nil
 }
 
 // nextOfSnapshot returns the next events of the snapshot; behind the last one a bookmark closes it.
