@@ -109,6 +109,19 @@ func (v *visitor) check(from int) {
 	}
 }
 
+// sawAll fails where the visitor was not given every event after began up to head, once and in order.
+func (v *visitor) sawAll(began, head int) {
+	v.t.Helper()
+	v.look()
+	var want []string
+	for n := began + 1; n <= head; n++ {
+		want = append(want, fmt.Sprint("a", n))
+	}
+	if !slices.Equal(v.seen, want) {
+		v.t.Errorf("who began behind event %d saw %v, want %v", began, v.seen, want)
+	}
+}
+
 // TestClientsAheadOfALogWithEvents has clients come, from a bridge whose clock was ahead, to a shared stream that somebody
 // else has started: whatever they present, their ids rise, over reconnects too, and nobody loses anything.
 func TestClientsAheadOfALogWithEvents(t *testing.T) {
@@ -156,14 +169,7 @@ func TestClientsAheadOfALogWithEvents(t *testing.T) {
 				}
 				s.publish()
 				for i, v := range visitors {
-					v.look()
-					var want []string
-					for n := began[i] + 1; n <= s.head; n++ {
-						want = append(want, fmt.Sprint("a", n))
-					}
-					if !slices.Equal(v.seen, want) {
-						t.Errorf("visitor %d saw %v, want %v", i, v.seen, want)
-					}
+					v.sawAll(began[i], s.head)
 				}
 				if stats := w.feed.Stats(); stats.Active != 1 {
 					t.Errorf("%d calls run, want the shared one alone", stats.Active)
