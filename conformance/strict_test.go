@@ -57,6 +57,47 @@ func TestStrict(t *testing.T) {
 	}
 }
 
+// TestStrictSnapshots shows the same for snapshots, bookmarks, and the backend's cursors in ids.
+func TestStrictSnapshots(t *testing.T) {
+	const (
+		begin = ":\nretry: 3000\nid: 10.AAAAAAAAAAAAAAAA~s15\nevent: stream.open\ndata: {}\n\n"
+		one   = "id: 12.AAAAAAAAAAAAAAAA~s15\nevent: note\ndata: {\"n\":1}\n\n"
+		two   = "id: 15.AAAAAAAAAAAAAAAA~s15~cBBBBBAg\nevent: note\ndata: {\"n\":2}\n\n"
+		close = "id: 15.AAAAAAAAAAAAAAAA~cBBBBBAg\nevent: stream.bookmark\ndata: {}\n\n"
+		three = "id: 16.AAAAAAAAAAAAAAAA~cBBBBBAw\nevent: note\ndata: {\"n\":3}\n\n"
+		four  = "id: 20.CCCCCCCCCCCCCCCC~cBBBBBBA\nevent: note\ndata: {\"n\":4}\n\n"
+		end   = "id: 21.BBBBB.end\nevent: stream.end\ndata: {\"code\":0}\n\n"
+	)
+	for _, test := range []struct{ name, body, want string }{
+		{"right", begin + one + two + close + three + four + end, ""},
+		{"order", begin + two + one + close + three + four + end, "inside the snapshot"},
+		{"twice", begin + one + one + close + three + four + end, "inside the snapshot"},
+		{"not closed", begin + one + two + three + four + end, "inside the snapshot"},
+		{"closed elsewhere", begin + one + strings.Replace(close, "15.", "14.", 1) + three + four + end, "inside the snapshot"},
+		{"behind its end", begin + one + strings.Replace(two, "15.", "16.", 1) + close + three + four + end, "inside the snapshot"},
+		{"another one", begin + strings.Replace(one, "~s15", "~s16", 1) + two + close + three + four + end, "inside the snapshot"},
+		{"from nowhere", begin + one + two + close + strings.Replace(three, "~c", "~s16~c", 1) + four + end, "without stream.open"},
+		{"missing", begin + one + two + close + strings.Replace(three, "16.", "17.", 1) + four + end, "position 17 after 15"},
+		{"fallen", begin + one + two + close + three + strings.Replace(four, "20.", "9.", 1) + end, "position 9 after 16"},
+		{"too long", begin + one + two + close + strings.Replace(three, "Aw", strings.Repeat("A", 120), 1) + four + end, "is no id"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+				_, _ = w.Write([]byte(test.body))
+			}))
+			defer server.Close()
+			c := conformance.Case{Steps: []conformance.Step{{Request: "GET /", Expect: conformance.Expect{
+				Events: []conformance.Event{{Event: "stream.end", Past: "stream.open note stream.bookmark"}}, Then: "end",
+			}}}}
+			err := conformance.Run(t.Context(), c, conformance.Endpoint{URL: server.URL})
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
 func TestMatches(t *testing.T) {
 	const got = `{"a":1,"b":{"c":"text","d":[1,"x"]},"e":true}`
 	for _, test := range []struct {
