@@ -18,6 +18,8 @@ type fault struct {
 	// frame is given each link's frame with the link's number, and that of the end with 0, and returns what the client
 	// gets instead. A frame is text up to and with its empty line.
 	frame func(n int, frame string) []string
+	// control is given each other frame of the bridge's own with its type, and returns what the client gets instead.
+	control func(event, frame string) string
 
 	mu sync.Mutex // held while frame is called
 }
@@ -41,7 +43,7 @@ func (f *fault) changed(frame string) []byte {
 }
 
 func (f *fault) onResponse(r io.Reader) io.Reader {
-	if f == nil || f.frame == nil {
+	if f == nil || f.frame == nil && f.control == nil {
 		return r
 	}
 	return &faulty{fault: f, from: bufio.NewReader(r)}
@@ -68,10 +70,15 @@ func (f *faulty) Read(p []byte) (int, error) {
 		}
 		text := f.frame.String()
 		f.frame.Reset()
-		if strings.Contains(text, "\nevent: link\n") || strings.Contains(text, "\nevent: stream.end\n") {
+		f.ready = []byte(text)
+		_, event, typed := strings.Cut(text, "\nevent: ")
+		event, _, _ = strings.Cut(event, "\n")
+		switch own := strings.HasPrefix(event, "stream."); {
+		case !typed:
+		case own && event != "stream.end" && f.fault.control != nil:
+			f.ready = []byte(f.fault.control(event, text))
+		case (!own || event == "stream.end") && f.fault.frame != nil:
 			f.ready = f.fault.changed(text)
-		} else {
-			f.ready = []byte(text)
 		}
 	}
 	n := copy(p, f.ready)

@@ -22,7 +22,7 @@ import (
 var (
 	readersFlag  = number("readers", 500, "how many clients read shared streams")
 	channelsFlag = number("channels", 50, "how many streams they read")
-	faultsFlag   = number("faults", 36, "how often the bridge, its backend or the network between fails")
+	faultsFlag   = number("faults", 32, "how often the bridge, its backend or the network between fails")
 )
 
 // sharedConfig has room for everything, so that nothing is lost but by faults.
