@@ -92,7 +92,7 @@ type Expect struct {
 	// Events are those of a stream, in order; comments between them are skipped.
 	Events []Event
 	// Then says how a stream goes on after Events: "keep" (the default: it stays open for a later Read), "end" (it ends
-	// cleanly), "broken" (it is cut), "quiet DURATION" (nothing but comments arrives for so long; it stays open), "close"
+	// cleanly), "broken" (it is cut), either with a DURATION in which it must, "quiet DURATION" (nothing but comments arrives for so long; it stays open), "close"
 	// (the client closes it), "cut N" (the client takes N more bytes and resets the connection), "stall" (the client
 	// reads no more, and keeps it open).
 	Then string

@@ -291,7 +291,14 @@ func then(response *response, how string) error {
 		response.close()
 		return nil
 	case "end", "broken":
-		f, err := skipHeartbeats(response, time.After(patience))
+		limit := patience
+		if value != "" {
+			var err error
+			if limit, err = time.ParseDuration(value); err != nil {
+				return err
+			}
+		}
+		f, err := skipHeartbeats(response, time.After(limit))
 		switch {
 		case err == nil:
 			return fmt.Errorf("%q, where the response should have ended", f.Raw)
