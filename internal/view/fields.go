@@ -121,8 +121,10 @@ func resolve(md protoreflect.MessageDescriptor, path string) ([]string, *pathErr
 		return nil, &pathError{text: "a path is empty: write names of fields with commas between them, such as a,b.c"}
 	}
 	var names []string
-	prefix := ""
+	at := 0 // where the name begins
 	for name := range strings.SplitSeq(path, ".") {
+		prefix := path[:at]
+		at += len(name) + 1
 		if md == nil {
 			return nil, &pathError{len(names), fmt.Sprintf("%q: %q has no fields of its own that can be named: name it whole",
 				path, strings.TrimSuffix(prefix, "."))}
@@ -132,7 +134,6 @@ func resolve(md protoreflect.MessageDescriptor, path string) ([]string, *pathErr
 			return nil, &pathError{len(names), fmt.Sprintf("%q is not a field: %s", prefix+name, transcode.SuggestField(md, prefix, name))}
 		}
 		names = append(names, fd.JSONName())
-		prefix += name + "."
 		md = fd.Message()
 		if fd.IsMap() || md != nil && jsonKindOf(md) != fieldsJSON {
 			md = nil

@@ -2,6 +2,7 @@ package view_test
 
 import (
 	"encoding/json"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -300,4 +301,20 @@ func FuzzShape(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestALongPathCostsLittle: a path as long as a request's head may be takes memory by its length, not by its square.
+func TestALongPathCostsLittle(t *testing.T) {
+	const names, most = 6000, 10 << 20
+	m := method(t, "Quote")
+	path := strings.TrimSuffix(strings.Repeat("next.", names), ".")
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := view.NewFields(m, path); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > most {
+		t.Errorf("a path of %d names took %d bytes, want at most %d", names, took, most)
+	}
 }
