@@ -65,17 +65,13 @@ func (f *Feed) recall(d *demand) error {
 	return nil
 }
 
-// remember keeps where a client begins that has no cursor yet.
-func (f *Feed) remember(d *demand, s *Subscription) {
-	if d.ClientID == "" || s.run == nil {
-		return
-	}
-	c := &f.clients
+// remember keeps where a client begins that has no cursor yet: id, which it is told in stream.open. A client that is told
+// of a status instead has begun nothing.
+func (c *clients) remember(name client, id event.ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cursors[d.client()] == nil {
-		id := s.begin()
-		c.cursors[d.client()] = &kept{id: id, text: id.String(), used: c.now()}
+	if c.cursors[name] == nil {
+		c.cursors[name] = &kept{id: id, text: id.String(), used: c.now()}
 	}
 }
 

@@ -6,9 +6,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/grpc-sse/grpc-sse/internal/access"
 	"github.com/grpc-sse/grpc-sse/internal/event"
 	"github.com/grpc-sse/grpc-sse/internal/feed"
+	"github.com/grpc-sse/grpc-sse/internal/outcome"
 )
 
 // named subscribes as a client whose cursor is kept.
@@ -152,5 +155,27 @@ func TestReadersAndCallsAreBounded(t *testing.T) {
 		closing(one, two)
 		back := w.join("")
 		closing(back)
+	})
+}
+
+// TestNothingIsKeptOfARefusedCall: a client that was told of a status holds no id. If the place where it would have begun
+// were kept, it would never get past "no longer known".
+func TestNothingIsKeptOfARefusedCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		ask := func(r *feed.Request) { r.ClientID, r.Restart = "me", false }
+		s, err := w.feed.Subscribe(w.request(ask))
+		if err != nil {
+			t.Fatal(err)
+		}
+		(<-w.backend.calls).send(outcome.New(codes.PermissionDenied, "not yet").Err())
+		if _, failed := s.Failed(); !failed {
+			t.Fatal("the call has not failed")
+		}
+		s.Forget()
+		s.Close()
+		again := w.subscribe(ask)
+		again.sees("open")
+		closing(again)
 	})
 }

@@ -63,8 +63,9 @@ func (f *Feed) Subscribe(req Request) (*Subscription, error) {
 		return nil, ErrEnded
 	}
 	s, err := f.subscribe(d)
-	if err == nil {
-		f.remember(d, s)
+	if err == nil && d.ClientID != "" {
+		name := d.client()
+		s.client = &name
 	}
 	return s, err
 }

@@ -31,6 +31,7 @@ type Subscription struct {
 	then     *run // the shared run that a reader goes on with that is being caught up; else nil
 	check    event.Check
 	metadata metadata.MD
+	client   *client // whose cursor is kept; else nil
 	opening  opening
 	after    []byte // frames that follow stream.open in the same write
 
@@ -84,6 +85,9 @@ func (s *Subscription) Opening(dst []byte, retry time.Duration) []byte {
 	}
 	if s.opening.id.IsZero() {
 		s.opening.id = s.begin()
+	}
+	if s.client != nil {
+		s.run.feed.clients.remember(*s.client, s.opening.id)
 	}
 	dst = appendOpening(dst, retry, s.opening)
 	if s.opening.reason != "" {
