@@ -101,7 +101,7 @@ func (b *Budget) add(l *Log) {
 	b.logs[l] = struct{}{}
 	b.count.Store(int64(len(b.logs)))
 	b.mu.Unlock()
-	b.used.Add(overheadBytes)
+	b.used.Add(int64(l.overhead))
 }
 
 func (b *Budget) drop(l *Log, freed int) {

@@ -50,11 +50,12 @@ func (e *TrimmedError) Error() string {
 // Log is the record of one run. Its methods may be called from any goroutine, but Append, WaitRoom and Seal from one
 // writer only.
 type Log struct {
-	limits  Limits
-	mode    Mode
-	budget  *Budget
-	evicted func()
-	now     func() time.Time
+	limits   Limits
+	mode     Mode
+	overhead int // bytes that count beside those of the records
+	budget   *Budget
+	evicted  func()
+	now      func() time.Time
 
 	// mu guards what follows. It is never held while the budget's locks are taken.
 	mu          sync.Mutex
@@ -79,7 +80,7 @@ func New(o Options) *Log {
 		o.Now = time.Now
 	}
 	l := &Log{
-		limits: o.Limits, mode: o.Mode, budget: o.Budget, evicted: o.Evicted, now: o.Now,
+		limits: o.Limits, mode: o.Mode, overhead: overheadBytes + o.Beside, budget: o.Budget, evicted: o.Evicted, now: o.Now,
 		generations: []generation{{mark: o.Mark, start: o.First}},
 	}
 	l.budget.add(l)
@@ -126,7 +127,7 @@ func (l *Log) appendLocked(build func([]byte, event.ID) []byte) (grown int) {
 	return grown + indexEntryBytes
 }
 
-// overheadBytes is about what a log and its run cost beside its records. It is counted so that many small logs, which
+// overheadBytes is about what a log and its run cost beside its records and Options.Beside. It is counted so that many small logs, which
 // are kept for a while after their calls have ended, stay within the budget too.
 const overheadBytes = 4 << 10
 
@@ -171,7 +172,7 @@ func (l *Log) closeLocked() (freed int) {
 		return 0
 	}
 	l.closed = true
-	freed = overheadBytes
+	freed = l.overhead
 	for _, s := range l.segments {
 		freed += s.cost()
 	}

@@ -39,6 +39,8 @@ type Options struct {
 	First event.Position
 	// Mark names the log's first generation.
 	Mark event.Mark
+	// Beside is how many bytes are kept beside the records for as long as the log is. They count in the budget.
+	Beside int
 	// Budget is shared with the other logs. Nil means no bound over all.
 	Budget *Budget
 	// Evicted is called, without locks held, when the budget took this log away. May be nil.

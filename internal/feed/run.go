@@ -118,6 +118,7 @@ func (f *Feed) makeRunLocked(d *demand, o runOptions) *run {
 		First:  o.first,
 		Mark:   event.NewMark(),
 		Budget: f.budget,
+		Beside: d.size(),
 		// Called with locks held that are taken under feed.mu elsewhere: the sweeper does the rest.
 		Evicted: func() { r.evicted.Store(true) },
 		Now:     f.now,

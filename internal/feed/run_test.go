@@ -282,3 +282,26 @@ func TestDrainGivesUpCallsThatNobodyReads(t *testing.T) {
 		}
 	})
 }
+
+// TestRequestsCountInTheBudget: a client that makes many calls with large requests fills what is counted, not the memory
+// beside it.
+func TestRequestsCountInTheBudget(t *testing.T) {
+	const calls, size = 100, 64 << 10
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		for range calls {
+			r := w.subscribe(func(r *feed.Request) { r.Wire, r.Canonical = make([]byte, size), make([]byte, size) })
+			close((<-w.backend.calls).steps)
+			synctest.Wait()
+			r.read()
+			r.Close()
+		}
+		if used := w.budget.Used(); used < calls*2*size {
+			t.Errorf("%d bytes are counted, at least %d are kept", used, calls*2*size)
+		}
+		time.Sleep(time.Hour)
+		if used := w.budget.Used(); used != 0 {
+			t.Errorf("%d bytes are counted when nothing is kept", used)
+		}
+	})
+}

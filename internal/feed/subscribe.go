@@ -251,3 +251,14 @@ func (f *Feed) gone(d *demand) *Subscription {
 		"the call that this cursor belongs to is no longer known, and it is not started again"))
 	return s
 }
+
+// size is about how many bytes of the request a run keeps.
+func (d *demand) size() int {
+	n := len(d.Wire) + len(d.Canonical)
+	for name, values := range d.Metadata {
+		for _, v := range values {
+			n += len(name) + len(v)
+		}
+	}
+	return n
+}
