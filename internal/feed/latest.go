@@ -3,6 +3,7 @@ package feed
 import (
 	"bytes"
 	"container/list"
+	"sort"
 	"sync"
 
 	"github.com/grpc-sse/grpc-sse/internal/event"
@@ -29,9 +30,12 @@ type latest struct {
 	budget *eventlog.Budget
 
 	mu    sync.Mutex
-	order *list.List // of keyed
+	order *list.List // of *keyed
 	byKey map[transcode.Value]*list.Element
 	full  bool // a key was forgotten because there are too many
+	// all is the events of all keys as they were collected last, nil since one has changed: readers that join in a crowd
+	// share it.
+	all []*keyed
 }
 
 // entryBytes is about what a key costs beside its frame.
@@ -52,7 +56,8 @@ func (l *latest) noteLocked(wire []byte, pos event.Position, frame []byte) (over
 	if l.fields.keyDeleted != nil && l.fields.keyDeleted.IsSet(wire) {
 		return false
 	}
-	l.byKey[key] = l.order.PushBack(keyed{key: key, pos: pos, frame: bytes.Clone(frame)})
+	l.all = nil
+	l.byKey[key] = l.order.PushBack(&keyed{key: key, pos: pos, frame: bytes.Clone(frame)})
 	l.budget.Hold(len(frame) + entryBytes)
 	if l.order.Len() <= l.max {
 		return false
@@ -67,7 +72,8 @@ func (l *latest) forgetLocked(e *list.Element) {
 	if e == nil {
 		return
 	}
-	k := l.order.Remove(e).(keyed)
+	l.all = nil
+	k := l.order.Remove(e).(*keyed)
 	delete(l.byKey, k.key)
 	l.budget.Hold(-len(k.frame) - entryBytes)
 }
@@ -80,22 +86,18 @@ func (l *latest) clearLocked() {
 }
 
 // snapshot returns the newest events of all keys in order of their positions, those after after alone, and the end of
-// log at the same moment.
-func (l *latest) snapshot(log *eventlog.Log, after event.Position) (events []keyed, end event.Position) {
+// log at the same moment. They must not be changed.
+func (l *latest) snapshot(log *eventlog.Log, after event.Position) (events []*keyed, end event.Position) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, end = log.Bounds()
-	for e := l.order.Back(); e != nil; e = e.Prev() {
-		k := e.Value.(keyed)
-		if k.pos <= after {
-			break
+	if l.all == nil && l.order.Len() > 0 {
+		l.all = make([]*keyed, 0, l.order.Len())
+		for e := l.order.Front(); e != nil; e = e.Next() {
+			l.all = append(l.all, e.Value.(*keyed))
 		}
-		events = append(events, k)
 	}
-	for i, j := 0, len(events)-1; i < j; i, j = i+1, j-1 {
-		events[i], events[j] = events[j], events[i]
-	}
-	return events, end
+	return l.all[sort.Search(len(l.all), func(i int) bool { return l.all[i].pos > after }):], end
 }
 
 // appendSnapshot appends the frame of a snapshot that ends at end: the event's own, but for the mark of the snapshot in

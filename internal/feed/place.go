@@ -17,7 +17,7 @@ type place struct {
 
 // snapshot is the newest events of a run's keys, for one reader.
 type snapshot struct {
-	events []keyed        // those not written yet
+	events []*keyed       // those not written yet
 	end    event.Position // the log's end when the snapshot was taken; the log goes on behind it
 }
 

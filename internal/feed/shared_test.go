@@ -2,6 +2,8 @@ package feed_test
 
 import (
 	"errors"
+	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -265,5 +267,41 @@ func TestPositionsStayAboveWhatIsPresented(t *testing.T) {
 			}
 		}
 		closing(two, three)
+	})
+}
+
+// TestACrowdSharesItsSnapshot: a thousand browsers that come at once must not need a thousand copies of the state.
+func TestACrowdSharesItsSnapshot(t *testing.T) {
+	const keys, crowd, most = 10_000, 100, 20 << 10
+	synctest.Test(t, func(t *testing.T) {
+		w := items(t, starting(schema.StartLatestPerKey), func(s *schema.Stream) { s.MaxKeys = keys })
+		readers := []*reader{w.join("")}
+		c := <-w.backend.calls
+		for i := range keys {
+			c.steps <- wire(fmt.Sprintf("k%d-", i), 1)
+		}
+		synctest.Wait()
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for range crowd {
+			readers = append(readers, w.join(""))
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		if each := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / crowd; each > most {
+			t.Errorf("a reader of %d keys holds %d bytes before it has read any, want at most %d", keys, each, most)
+		}
+		c.send(wire("k0-", 2))
+		for _, r := range readers[1:] {
+			if r.read(); len(r.events) != 1+keys+1+1 { // stream.open, the keys, the bookmark, what came since
+				t.Fatalf("a reader got %d events", len(r.events))
+			}
+		}
+		late := w.join("")
+		if late.read(); len(late.events) != 1+keys+1 || late.events[keys].Data != "k0-2" {
+			t.Errorf("who came after a change got %d events, the newest %s", len(late.events), late.events[keys].Data)
+		}
+		closing(append(readers, late)...)
 	})
 }
