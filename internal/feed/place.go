@@ -54,6 +54,15 @@ func (r *run) resumeLocked(d *demand) place {
 	}
 }
 
+// keyedPlace is the place of a reader whose key names the run, and whose cursor, if it has one, is not an id of it. It is
+// the run's start. Where the call was opened at the very cursor of the backend's that the reader presents, that is where
+// the reader goes on: browsers repeat a request that was cut before its first byte.
+func (r *run) keyedPlace(d *demand) place {
+	value, ok := d.backend()
+	resumed := ok && r.from != nil && *r.from == value
+	return place{pos: r.log.Start(), resumed: resumed, unknown: d.Cursor != "" && !resumed}
+}
+
 // startPlace is where a reader of a shared run begins that has no cursor to go on from.
 func (r *run) startPlace() place {
 	first, last := r.log.Bounds()

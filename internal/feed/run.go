@@ -52,6 +52,7 @@ type run struct {
 	evicted   atomic.Bool // the budget took the log
 	busy      string      // why readers are told to come back in place of an end, or empty; set before the log is sealed
 
+	from      *cursor.Value   // where the call was opened, by the backend's cursor; nil: as requested
 	latest    *latest         // the newest event of every key; nil where nobody begins with them
 	tracker   *cursor.Tracker // follows the backend's cursor, the pump's own; nil where there is none
 	index     *cursor.Index   // the events by the backend's cursor; nil as well
@@ -110,7 +111,7 @@ func (f *Feed) newRunLocked(d *demand, from *cursor.Value) *run {
 func (f *Feed) makeRunLocked(d *demand, o runOptions) *run {
 	s := &d.Method.Stream
 	r := &run{
-		feed: f, request: d.Request, check: d.check, shared: o.mode == eventlog.Shared, opened: make(chan struct{}),
+		feed: f, request: d.Request, check: d.check, shared: o.mode == eventlog.Shared, opened: make(chan struct{}), from: o.from,
 	}
 	r.log = eventlog.New(eventlog.Options{
 		Limits: eventlog.Limits{Age: s.Retention.Age, Events: s.Retention.Events, Bytes: s.Retention.Bytes},
@@ -123,14 +124,14 @@ func (f *Feed) makeRunLocked(d *demand, o runOptions) *run {
 		Evicted: func() { r.evicted.Store(true) },
 		Now:     f.now,
 	})
-	r.follow(o.from)
+	r.follow()
 	r.ctx, r.cancel = context.WithCancelCause(f.ctx)
 	f.active++
 	return r
 }
 
 // follow makes what keeps account of the backend's cursor.
-func (r *run) follow(from *cursor.Value) {
+func (r *run) follow() {
 	rule := r.request.Fields.cursor
 	if rule == nil {
 		return
@@ -144,8 +145,8 @@ func (r *run) follow(from *cursor.Value) {
 			r.giveUpCatchUps()
 		},
 	}
-	if from != nil {
-		o.From, o.HasFrom = *from, true
+	if r.from != nil {
+		o.From, o.HasFrom = *r.from, true
 	}
 	r.tracker = rule.Track(r.request.Wire, o)
 }

@@ -143,7 +143,7 @@ func (f *Feed) joinLocked(d *demand) (*Subscription, error) {
 	if !r.is(d) {
 		return nil, ErrKeyConflict
 	}
-	return r.attachLocked(d, place{pos: r.log.Start(), unknown: d.Cursor != ""}), nil
+	return r.attachLocked(d, r.keyedPlace(d)), nil
 }
 
 // joinSharedLocked attaches to the shared run that runs now; nil where there is none.

@@ -263,3 +263,26 @@ func TestPositionsRiseAcrossRuns(t *testing.T) {
 		}
 	})
 }
+
+// TestKeyedCallAtABackendsCursor has a browser repeat a request that was cut before its first byte: its key names a call
+// that was opened just where its cursor says, so nothing is missing.
+func TestKeyedCallAtABackendsCursor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, resumable)
+		ask := func(sequence int) func(*feed.Request) {
+			return func(r *feed.Request) {
+				w.joining(w.from(sequence))(r)
+				r.Key = "key"
+			}
+		}
+		first := w.subscribe(ask(3))
+		c := <-w.backend.calls
+		closing(first)
+		second := w.subscribe(ask(3))
+		c.send(wire("a", 4), wire("a", 5))
+		second.sees("open a4 a5")
+		other := w.subscribe(ask(2)) // what lies between is unknown here
+		other.sees("open:unknown_cursor reset:unknown_cursor a4 a5")
+		closing(second, other)
+	})
+}
