@@ -157,7 +157,9 @@ func (f *Feed) catchUpLocked(r *run, d *demand, from cursor.Value) *run {
 		return nil // ids could not rise
 	}
 	for _, c := range r.followers() {
-		if c.from == from && c.run.log.Start() >= d.cursor.Position && c.run.end.Load() == nil {
+		start := c.run.log.Start()
+		oldest, _ := c.run.log.Bounds()
+		if c.from == from && start >= d.cursor.Position && oldest == start && c.run.end.Load() == nil {
 			return c.run
 		}
 	}

@@ -340,3 +340,29 @@ func TestCatchingUpDoesNotOutliveTheCursors(t *testing.T) {
 		})
 	}
 }
+
+// TestCatchingUpBehindATrimmedCall: who comes with the cursor of a call that has let go of its first events gets a call of
+// its own, since one that begins there can still bring them.
+func TestCatchingUpBehindATrimmedCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := items(t, resumable, func(s *schema.Stream) { s.Retention.Events = 10 })
+		keeper := w.join("")
+		<-w.backend.calls
+		presented := w.from(3)
+		first := w.join(presented)
+		c := <-w.backend.calls
+		for n := 4; n < 50; n++ {
+			c.send(wire("a", n))
+			first.read()
+		}
+		second := w.join(presented)
+		select {
+		case own := <-w.backend.calls:
+			own.send(wire("a", 4))
+		default:
+			t.Error("no call was made")
+		}
+		second.sees("open a4")
+		closing(keeper, first, second)
+	})
+}

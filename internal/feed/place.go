@@ -111,15 +111,14 @@ func (r *run) joinSharedLocked(d *demand) *Subscription {
 	if met, ok := r.meet(from); ok && met >= first && met >= d.presented() {
 		return r.attachLocked(d, place{pos: met, resumed: true})
 	}
-	behind := r.feed.catchUpLocked(r, d, from)
-	if behind == nil {
+	var s *Subscription
+	if behind := r.feed.catchUpLocked(r, d, from); behind != nil {
+		s = behind.attachLocked(d, place{pos: behind.log.Start(), resumed: true})
+	}
+	if s == nil {
 		p := r.startPlace()
 		p.expired = true
 		return r.attachLocked(d, p)
-	}
-	s := behind.attachLocked(d, place{pos: behind.log.Start(), resumed: true})
-	if s == nil {
-		return nil
 	}
 	s.then = r
 	r.log.Attach()
