@@ -29,6 +29,7 @@ func (v *invariants) add(f Frame) error {
 		return v.addPlain(f)
 	case jsonStream:
 		return v.addJSON(f)
+	case typed, ndjson:
 	}
 	first := v.frames == 0
 	v.frames++

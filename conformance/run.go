@@ -241,8 +241,11 @@ func (r *runner) expectBody(response *response, e Expect) error {
 	if len(e.Events) > 0 {
 		return fmt.Errorf("this is no stream: %s", response.body)
 	}
-	if broken := response.done != nil; broken != (e.Then == "broken") {
-		return fmt.Errorf("the body %q ended with %v, want it to be whole or else then: broken", response.body, response.done)
+	switch wantCut := e.Then == "broken"; {
+	case wantCut && response.done == nil:
+		return fmt.Errorf("the body ended well, where it should have been cut: %q", response.body)
+	case !wantCut && response.done != nil:
+		return fmt.Errorf("the body %q was cut: %w", response.body, response.done)
 	}
 	if e.Text != nil && string(response.body) != *e.Text {
 		return fmt.Errorf("the body is %q, want %q", response.body, *e.Text)
