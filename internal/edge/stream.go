@@ -53,7 +53,7 @@ func (e *Edge) serveStream(q *request) {
 		return
 	}
 	lease, err := e.Connections.Acquire(access.Claim{
-		IP: e.Peers.Of(q.r), Principal: wish.Principal, Resuming: wish.Cursor != "",
+		IP: e.Peers.Of(q.r), Principal: wish.Principal, Resuming: wish.Cursor != "" || wish.ClientID != "",
 		Known: func() bool { return e.Feed.Knows(wish) },
 	})
 	if err != nil {

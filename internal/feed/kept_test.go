@@ -59,6 +59,12 @@ func TestKeptCursors(t *testing.T) {
 		other := w.named("somebody else", nobody)
 		other.sees("open")
 
+		for client, want := range map[string]bool{"me": true, "stranger": false} {
+			known := w.feed.Knows(w.request(func(r *feed.Request) { w.joining("")(r); r.ClientID = client }))
+			if known != want {
+				t.Errorf("the cursor of %s is known: %v", client, known)
+			}
+		}
 		id := cursorAfter(t, first, "a3")
 		for name, err := range map[string]error{
 			"of a client that reads nothing": ack(t, w, nobody, "stranger", id),

@@ -97,7 +97,7 @@ func (f *Feed) unknown(d *demand) bool {
 // Knows reports whether the request's cursor is one that a reader can go on from.
 func (f *Feed) Knows(req Request) bool {
 	d := newDemand(req)
-	if d.parse() {
+	if f.recall(d) != nil || d.parse() {
 		return false
 	}
 	if _, ok := d.backend(); ok {
