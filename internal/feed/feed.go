@@ -190,13 +190,19 @@ func (f *Feed) Close() {
 type Stats struct {
 	// Runs is how many runs are kept, Active how many of them still run, Readers how many subscriptions are open.
 	Runs, Active, Readers int
+	// Bytes is how much memory the logs take, and what is kept beside them.
+	Bytes int64
 }
 
 // Stats counts what the feed holds now.
 func (f *Feed) Stats() Stats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return Stats{Runs: len(f.runs), Active: f.active, Readers: f.readers}
+	s := Stats{Runs: len(f.runs), Active: f.active, Readers: f.readers}
+	if f.budget != nil {
+		s.Bytes = f.budget.Used()
+	}
+	return s
 }
 
 func (f *Feed) snapshot() []*run {
