@@ -110,12 +110,15 @@ func plantedShared(quiet int) []plantedFault {
 			}
 			return strings.Replace(f, `"resumed":false,"reason":"unknown_cursor"`, `"resumed":true`, 1)
 		}}, []string{"chain"}},
-		{"resumed behind a later event of the backend's", earliest,
-			&fault{request: backendCursor(func(n uint64) uint64 { return n + 1 })}, []string{"chain", "opened", "whole"}},
-		{"resumed behind an earlier event of the backend's", earliest,
-			&fault{request: backendCursor(func(n uint64) uint64 { return n - 1 })}, []string{"chain", "opened", "whole"}},
-		{"the backend's cursor is forgotten", earliest,
-			&fault{request: backendCursor(func(uint64) uint64 { return 0 })}, []string{"opened", "whole"}},
+		{"resumed behind a later event of the backend's", earliest, &fault{request: backendCursor(func(n uint64) uint64 {
+			return n + 1
+		})}, []string{"chain", "opened", "whole"}},
+		{"resumed behind an earlier event of the backend's", earliest, &fault{request: backendCursor(func(n uint64) uint64 {
+			return n - 1
+		})}, []string{"chain", "opened", "whole"}},
+		{"the backend's cursor is forgotten", earliest, &fault{request: backendCursor(func(uint64) uint64 {
+			return 0
+		})}, []string{"opened", "whole"}},
 		{"an event of another stream", earliest, &fault{frame: at(afterCrash, foreign)}, []string{"isolated", "whole"}},
 	}
 }

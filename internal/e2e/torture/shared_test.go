@@ -51,7 +51,8 @@ func TestTortureShared(t *testing.T) {
 		o.seed = rand.Uint64()
 	}
 	t.Logf("seed %d, %d clients, %d streams, %d faults", o.seed, *readersFlag, *channelsFlag, *faultsFlag)
-	ctx := guarded(t)
+	ctx, cancel := context.WithTimeout(t.Context(), guard+time.Duration(*faultsFlag)*10*time.Second)
+	defer cancel()
 	begin := time.Now()
 	random := rand.New(rand.NewPCG(o.seed, 0))
 	var logs []*scriptv1.Log
