@@ -36,7 +36,7 @@ func everything(r *http.Request) {
 	for name, value := range map[string]string{
 		"Authorization": "Bearer browser", "Accept-Language": "ko", "Traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		"Tracestate": "a=b", "X-Request-Id": "r1", "Cookie": "session=1", "X-Tenant": "browser", "X-Forwarded-For": "1.2.3.4",
-		"Grpc-Metadata-X-User": "root", "Grpc-Timeout": "1n", "X-Secret-Bin": "AAAA", "User-Agent": "browser", "Te": "trailers",
+		"Grpc-Metadata-X-User": "root", "Grpc-Timeout": "7H", "X-Secret-Bin": "AAAA", "User-Agent": "browser", "Te": "trailers",
 	} {
 		r.Header.Set(name, value)
 	}
