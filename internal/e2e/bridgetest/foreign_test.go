@@ -109,6 +109,7 @@ func (d *demoServer) Stop() { d.stop() }
 func TestDemo(t *testing.T) {
 	w := start(t, upstreams(serve(t, newDemo())))
 	prices := w.get("/v1/prices")
+	prices.expect("stream.bookmark") // its reader is the first: the snapshot is empty
 	for range 3 {
 		prices.expect("price")
 	}
