@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,14 @@ type Budget struct {
 
 // NewBudget makes a budget of limit bytes.
 func NewBudget(limit int64) *Budget { return &Budget{limit: limit, logs: map[*Log]struct{}{}} }
+
+// Limit is how many bytes the budget is made for, math.MaxInt64 for a nil one.
+func (b *Budget) Limit() int64 {
+	if b == nil {
+		return math.MaxInt64
+	}
+	return b.limit
+}
 
 // Used is how many bytes all logs hold, and what Hold counted.
 func (b *Budget) Used() int64 { return b.used.Load() }

@@ -54,8 +54,8 @@ func (r *run) appendKeyed(build func([]byte, event.ID) []byte, wire []byte, pos 
 		return
 	}
 	if r.latest.noteLocked(wire, *pos, frame) {
-		r.feed.logger.Warn("a shared stream has more keys than max_keys; those that were quiet for longest are no longer "+
-			"sent to readers that join", "method", r.request.Method.Name, "max_keys", r.latest.max)
+		r.feed.logger.Warn("a shared stream has more keys than max_keys, or they take half of what limits.log_bytes allows for "+
+			"all streams; those that were quiet for longest are no longer sent to readers that join", "method", r.request.Method.Name, "max_keys", r.latest.max)
 	}
 }
 

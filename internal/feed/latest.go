@@ -26,13 +26,15 @@ type keyed struct {
 //     together under mu, fit: no event is in neither or in both. It is taken before the log's lock.
 type latest struct {
 	fields *Fields
-	max    int
+	max    int // keys
+	most   int // bytes
 	budget *eventlog.Budget
 
 	mu    sync.Mutex
 	order *list.List // of *keyed
 	byKey map[transcode.Value]*list.Element
-	full  bool // a key was forgotten because there are too many
+	bytes int
+	full  bool // a key was forgotten because there are too many, or they take too much
 	// all is the events of all keys as they were collected last, nil since one has changed: readers that join in a crowd
 	// share it.
 	all []*keyed
@@ -42,7 +44,10 @@ type latest struct {
 const entryBytes = 200
 
 func newLatest(fields *Fields, limit int, budget *eventlog.Budget) *latest {
-	return &latest{fields: fields, max: limit, budget: budget, order: list.New(), byKey: map[transcode.Value]*list.Element{}}
+	return &latest{
+		fields: fields, max: limit, most: int(budget.Limit() / 2), budget: budget,
+		order: list.New(), byKey: map[transcode.Value]*list.Element{},
+	}
 }
 
 // noteLocked takes in the event that wire and frame are of. It reports whether a key had to be forgotten for the first
@@ -58,13 +63,12 @@ func (l *latest) noteLocked(wire []byte, pos event.Position, frame []byte) (over
 	}
 	l.all = nil
 	l.byKey[key] = l.order.PushBack(&keyed{key: key, pos: pos, frame: bytes.Clone(frame)})
-	l.budget.Hold(len(frame) + entryBytes)
-	if l.order.Len() <= l.max {
-		return false
+	l.holdLocked(len(frame) + entryBytes)
+	for l.order.Len() > l.max || l.bytes > l.most && l.order.Len() > 1 {
+		l.forgetLocked(l.order.Front())
+		overflow = overflow || !l.full
+		l.full = true
 	}
-	l.forgetLocked(l.order.Front())
-	overflow = !l.full
-	l.full = true
 	return overflow
 }
 
@@ -75,7 +79,13 @@ func (l *latest) forgetLocked(e *list.Element) {
 	l.all = nil
 	k := l.order.Remove(e).(*keyed)
 	delete(l.byKey, k.key)
-	l.budget.Hold(-len(k.frame) - entryBytes)
+	l.holdLocked(-len(k.frame) - entryBytes)
+}
+
+// holdLocked counts delta more bytes.
+func (l *latest) holdLocked(delta int) {
+	l.bytes += delta
+	l.budget.Hold(delta)
 }
 
 // clearLocked forgets every key.

@@ -272,7 +272,7 @@ func TestPositionsStayAboveWhatIsPresented(t *testing.T) {
 
 // TestACrowdSharesItsSnapshot: a thousand browsers that come at once must not need a thousand copies of the state.
 func TestACrowdSharesItsSnapshot(t *testing.T) {
-	const keys, crowd, most = 10_000, 100, 20 << 10
+	const keys, crowd, most = 2000, 50, 20 << 10
 	synctest.Test(t, func(t *testing.T) {
 		w := items(t, starting(schema.StartLatestPerKey), func(s *schema.Stream) { s.MaxKeys = keys })
 		readers := []*reader{w.join("")}

@@ -359,7 +359,8 @@ type Stream struct {
 	// has been delivered. Default: keys stay. Only with `key_field`.
 	KeyDeleted *string `protobuf:"bytes,16,opt,name=key_deleted,json=keyDeleted,proto3,oneof" json:"key_deleted,omitempty"`
 	// How many keys LATEST_PER_KEY remembers; beyond it the key that has been quiet for longest is forgotten. Default
-	// 10,000; at least 1, at most 1,000,000. Their events count towards `limits.log_bytes`.
+	// 10,000; at least 1, at most 1,000,000. Their events count towards `limits.log_bytes`, of which one stream's take at
+	// most half.
 	MaxKeys       *uint32 `protobuf:"varint,17,opt,name=max_keys,json=maxKeys,proto3,oneof" json:"max_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
