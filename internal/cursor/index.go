@@ -27,6 +27,9 @@ type entry struct {
 // entryBytes is about what an entry takes, without its text.
 const entryBytes = 48
 
+// mapEntryBytes is about what an entry takes in the map, with a short text.
+const mapEntryBytes = 80
+
 // NewIndex makes an empty Index.
 func (r *Rule) NewIndex() *Index {
 	x := &Index{rule: r}
@@ -135,6 +138,15 @@ func (x *Index) Trim(first event.Position) {
 		// Moved to a slice of their size, each entry at most once for each that went.
 		x.entries, x.gone = append([]entry(nil), x.entries[x.gone:]...), 0
 	}
+}
+
+// EntryBytes is about how many bytes of memory an event takes in an Index of the rule.
+func (r *Rule) EntryBytes() int {
+	const sparse = entryBytes * 4 / 3 // a slice that has grown is partly empty
+	if r.Ordered() {
+		return sparse
+	}
+	return sparse + mapEntryBytes
 }
 
 // Size is about how many bytes of memory the Index takes.

@@ -53,6 +53,7 @@ type Log struct {
 	limits   Limits
 	mode     Mode
 	overhead int // bytes that count beside those of the records
+	beside   int // bytes that count beside each record and its index entry
 	budget   *Budget
 	evicted  func()
 	now      func() time.Time
@@ -80,7 +81,8 @@ func New(o Options) *Log {
 		o.Now = time.Now
 	}
 	l := &Log{
-		limits: o.Limits, mode: o.Mode, overhead: overheadBytes + o.Beside, budget: o.Budget, evicted: o.Evicted, now: o.Now,
+		limits: o.Limits, mode: o.Mode, overhead: overheadBytes + o.Beside, beside: o.BesideRecord,
+		budget: o.Budget, evicted: o.Evicted, now: o.Now,
 		generations: []generation{{mark: o.Mark, start: o.First}},
 	}
 	l.budget.add(l)
@@ -124,11 +126,11 @@ func (l *Log) appendLocked(build func([]byte, event.ID) []byte) (grown int) {
 	}
 	l.last++
 	l.unsent += n
-	return grown + indexEntryBytes
+	return grown + indexEntryBytes + l.beside
 }
 
-// overheadBytes is about what a log and its run cost beside its records and Options.Beside. It is counted so that many small logs, which
-// are kept for a while after their calls have ended, stay within the budget too.
+// overheadBytes is about what a log and its run cost beside its records and Options.Beside. It is counted so that many
+// small logs, which are kept for a while after their calls have ended, stay within the budget too.
 const overheadBytes = 4 << 10
 
 const (
@@ -174,7 +176,7 @@ func (l *Log) closeLocked() (freed int) {
 	l.closed = true
 	freed = l.overhead
 	for _, s := range l.segments {
-		freed += s.cost()
+		freed += s.cost(l.beside)
 	}
 	l.segments, l.sent, l.unsent = nil, 0, 0
 	l.wakeLocked()

@@ -41,6 +41,8 @@ type Options struct {
 	Mark event.Mark
 	// Beside is how many bytes are kept beside the records for as long as the log is. They count in the budget.
 	Beside int
+	// BesideRecord is how many bytes are kept beside each record for as long as that is. They count in the budget, too.
+	BesideRecord int
 	// Budget is shared with the other logs. Nil means no bound over all.
 	Budget *Budget
 	// Evicted is called, without locks held, when the budget took this log away. May be nil.

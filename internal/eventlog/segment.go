@@ -28,8 +28,8 @@ func newSegment(base ordinal, size int) *segment {
 	return &segment{base: base, buf: make([]byte, 0, size)}
 }
 
-// cost is the memory that the segment holds, in bytes.
-func (s *segment) cost() int { return cap(s.buf) + len(s.ends)*indexEntryBytes }
+// cost is the memory that the segment holds, in bytes, with so many more beside each record.
+func (s *segment) cost(beside int) int { return cap(s.buf) + len(s.ends)*(indexEntryBytes+beside) }
 
 func (s *segment) last() ordinal { return s.base + ordinal(len(s.ends)) - 1 }
 

@@ -32,7 +32,7 @@ func (l *Log) dropWhile(drop func(*segment) bool) (freed int) {
 		}
 		l.first = p
 		if p == s.last() {
-			freed += s.cost()
+			freed += s.cost(l.beside)
 			l.segments[0] = nil
 			l.segments = l.segments[1:]
 		}
@@ -55,7 +55,7 @@ func (l *Log) Expire() (sealed time.Time) {
 }
 
 // trimTo drops, for the budget, what it may take of the log's records down to keep bytes of them: of a shared log any, of
-// another those that were sent. It returns the memory freed.
+// another those that were sent; what is kept beside them counts. It returns the memory freed.
 func (l *Log) trimTo(keep int) (freed int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -67,9 +67,9 @@ func (l *Log) trimTo(keep int) (freed int) {
 
 func (l *Log) trimToLocked(keep int) (freed int) {
 	if l.mode == Shared {
-		return l.dropWhile(func(*segment) bool { return l.sent+l.unsent > keep })
+		return l.dropWhile(func(*segment) bool { return l.sent+l.unsent+int(l.last-l.first)*l.beside > keep })
 	}
-	return l.dropWhile(func(*segment) bool { return l.first < l.written && l.sent > keep })
+	return l.dropWhile(func(*segment) bool { return l.first < l.written && l.sent+int(l.written-l.first)*l.beside > keep })
 }
 
 // evict closes the log if it is sealed and nobody reads it. It returns the memory freed.

@@ -119,7 +119,7 @@ func (f *Feed) makeRunLocked(d *demand, o runOptions) *run {
 		First:  o.first,
 		Mark:   event.NewMark(),
 		Budget: f.budget,
-		Beside: d.size(),
+		Beside: d.size(), BesideRecord: d.sizeOfEvent(),
 		// Called with locks held that are taken under feed.mu elsewhere: the sweeper does the rest.
 		Evicted: func() { r.evicted.Store(true) },
 		Now:     f.now,

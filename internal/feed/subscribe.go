@@ -262,3 +262,11 @@ func (d *demand) size() int {
 	}
 	return n
 }
+
+// sizeOfEvent is about how many bytes a run keeps of an event beside its record.
+func (d *demand) sizeOfEvent() int {
+	if rule := d.Fields.cursor; rule != nil {
+		return rule.EntryBytes()
+	}
+	return 0
+}
