@@ -159,7 +159,8 @@ func (f *Feed) catchUpLocked(r *run, d *demand, from cursor.Value) *run {
 	for _, c := range r.followers() {
 		start := c.run.log.Start()
 		oldest, _ := c.run.log.Bounds()
-		if c.from == from && start >= d.cursor.Position && oldest == start && c.run.end.Load() == nil {
+		running := c.run.ctx.Err() == nil && c.run.end.Load() == nil // who came last may just have left
+		if c.from == from && start >= d.cursor.Position && oldest == start && running {
 			return c.run
 		}
 	}

@@ -189,6 +189,29 @@ func TestReadersOfOneCursorCatchUpTogether(t *testing.T) {
 	})
 }
 
+// TestBackToACatchUpThatWasLeft has a reader come back in the moment in which its call is given up.
+func TestBackToACatchUpThatWasLeft(t *testing.T) {
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			w := items(t, resumable)
+			keeper := w.join("")
+			<-w.backend.calls
+			presented := w.from(3)
+			first := w.join(presented)
+			<-w.backend.calls
+			first.Close()
+			again := w.join(presented)
+			if len(w.backend.calls) != 1 {
+				again.read()
+				t.Fatalf("the client saw %q, and no call was made for it", again.text())
+			}
+			(<-w.backend.calls).send(wire("a", 4))
+			again.sees("open a4")
+			closing(keeper, again)
+		})
+	}
+}
+
 func TestCatchUpsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := items(t, resumable)
