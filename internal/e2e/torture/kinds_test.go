@@ -174,10 +174,16 @@ func (c *channel) checkReader(t *oracle.Transcript, last uint64, state map[strin
 	return errors.Join(errs...)
 }
 
-// begun is t from its first event on: who has no event has no cursor of the backend's, and may be reset.
+// begun is t without the resets before its first event: who has no event has no cursor of the backend's, and may be reset.
 func begun(t *oracle.Transcript) *oracle.Transcript {
-	first := slices.IndexFunc(t.Records, func(r oracle.Record) bool { return !strings.HasPrefix(r.Event, "stream.") })
-	return &oracle.Transcript{Records: t.Records[max(first, 0):], Connections: t.Connections}
+	records := slices.Clone(t.Records)
+	for i := range records {
+		if !strings.HasPrefix(records[i].Event, "stream.") {
+			break
+		}
+		records[i] = oracle.Record{Connection: records[i].Connection, Event: "stream.waiting"}
+	}
+	return &oracle.Transcript{Records: records, Connections: t.Connections}
 }
 
 // around shows the records of t around the first that err is about.
