@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -41,11 +42,13 @@ func (h *hijacked) watch(from io.Reader) {
 func (h *hijacked) start(body []byte) error { return h.write(append(h.head, body...)) }
 
 func (h *hijacked) write(frames []byte) error {
-	if err := h.conn.SetWriteDeadline(time.Now().Add(h.timeout)); err != nil {
-		return fmt.Errorf("delivery: %w", err)
-	}
-	if _, err := h.conn.Write(frames); err != nil {
-		return fmt.Errorf("delivery: %w", err)
+	for part := range slices.Chunk(frames, maxWrite) {
+		if err := h.conn.SetWriteDeadline(time.Now().Add(h.timeout)); err != nil {
+			return fmt.Errorf("delivery: %w", err)
+		}
+		if _, err := h.conn.Write(part); err != nil {
+			return fmt.Errorf("delivery: %w", err)
+		}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package delivery
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -22,11 +23,14 @@ func (o *ordinary) start(body []byte) error {
 func (o *ordinary) write(frames []byte) error {
 	// Writers without deadlines (a recorder) have no slow clients either. The deadline is taken back: HTTP/2 resets a
 	// stream when it passes, whether something is being written or not.
-	_ = o.control.SetWriteDeadline(time.Now().Add(o.timeout))
 	defer func() { _ = o.control.SetWriteDeadline(time.Time{}) }()
-	if _, err := o.w.Write(frames); err != nil {
-		return fmt.Errorf("delivery: %w", err)
+	for part := range slices.Chunk(frames, maxWrite) {
+		_ = o.control.SetWriteDeadline(time.Now().Add(o.timeout))
+		if _, err := o.w.Write(part); err != nil {
+			return fmt.Errorf("delivery: %w", err)
+		}
 	}
+	_ = o.control.SetWriteDeadline(time.Now().Add(o.timeout))
 	if err := o.control.Flush(); err != nil {
 		return fmt.Errorf("delivery: %w", err)
 	}

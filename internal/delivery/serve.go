@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// maxWrite is how many bytes are taken from the log for one write, unless one frame is longer.
+// maxWrite is how many bytes are taken from the log for one write, unless one frame is longer. Such a frame is written in
+// parts of this size, so that a client on a slow link is given up only when it takes none of it for long.
 const maxWrite = 64 << 10
 
 // Reconnection delays drawn for each connection, so that clients of a bridge that went away do not come back all at once.
@@ -51,7 +52,7 @@ type Source interface {
 type Options struct {
 	// Heartbeat is the pause before a beat is sent on a quiet connection; it is varied by 20 %.
 	Heartbeat time.Duration
-	// WriteTimeout is how long one write may take before the connection is reset.
+	// WriteTimeout is how long a write of up to 64 KiB may take before the connection is reset.
 	WriteTimeout time.Duration
 	// MaxAge is how long a connection lives before it is ended cleanly; it is varied by 20 %.
 	MaxAge time.Duration

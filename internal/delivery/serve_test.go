@@ -302,6 +302,34 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	})
 }
 
+// TestLargeFrameOverASlowLink: a client that takes bytes all the time is not given up because a frame is large. It would
+// come back for the same frame, and never get it.
+func TestLargeFrameOverASlowLink(t *testing.T) {
+	for name, o := range map[string]delivery.Options{"taken over": options, "chunked": chunked()} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const size, rate = 4 << 20, 40 << 10 // bytes, bytes a second
+				src := newSource()
+				src.add(strings.Repeat("x", size))
+				src.end()
+				c := serve(t, src, o, "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+				for got := 0; got < size; {
+					time.Sleep(time.Second)
+					n, err := io.CopyN(io.Discard, c.reader, rate)
+					got += int(n)
+					if err != nil && got < size {
+						t.Fatalf("cut after %v and %d of %d bytes: %v", time.Duration(got/rate)*time.Second, got, size, err)
+					}
+				}
+				_, _ = io.Copy(io.Discard, c.reader)
+				if err := <-c.result; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // TestCutFrameIsAReset: the client must not take a cut frame for the end, so the connection is reset, not closed.
 func TestCutFrameIsAReset(t *testing.T) {
 	src := newSource()
