@@ -42,7 +42,8 @@ type kept struct {
 	used time.Time
 }
 
-// recall puts the cursor kept for the client in the place of what it presents.
+// recall puts the cursor kept for the client in the place of what it presents. Where none is kept, what it presents counts:
+// the bridge has forgotten the other one, and what is missing must not go unsaid.
 func (f *Feed) recall(d *demand) error {
 	if d.ClientID == "" {
 		return nil
@@ -50,7 +51,6 @@ func (f *Feed) recall(d *demand) error {
 	c := &f.clients
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	d.Cursor = ""
 	if k := c.cursors[d.client()]; k != nil {
 		k.used = c.now()
 		d.Cursor = k.text

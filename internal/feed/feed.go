@@ -151,7 +151,7 @@ type Request struct {
 	Fields *Fields
 	// StreamKey tells a shared call from others; without meaning where Method shares none.
 	StreamKey access.StreamKey
-	// ClientID names a cursor that is kept here for the client, empty for none. It counts in place of Cursor.
+	// ClientID names a cursor that is kept here for the client, empty for none. One that is kept counts in place of Cursor.
 	ClientID string
 	// Strict says that the client cannot be told of a gap: an unknown cursor is answered with ErrEnded.
 	Strict bool

@@ -12,6 +12,7 @@ import (
 	"github.com/grpc-sse/grpc-sse/internal/event"
 	"github.com/grpc-sse/grpc-sse/internal/feed"
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
+	"github.com/grpc-sse/grpc-sse/internal/schema"
 )
 
 // named subscribes as a client whose cursor is kept.
@@ -184,4 +185,49 @@ func TestNothingIsKeptOfARefusedCall(t *testing.T) {
 		again.sees("open")
 		closing(again)
 	})
+}
+
+// TestLostKeptCursors restarts the bridge, which forgets the cursors that it kept: a client that is still there, and says
+// where it is, goes on from there, or is told that something is missing.
+func TestLostKeptCursors(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(*schema.Stream)
+		want   string
+	}{
+		{"by the backend's cursor", resumable, "open a2 a3"},
+		{"without one", func(*schema.Stream) {}, "open:unknown_cursor reset:unknown_cursor a3"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				before := items(t, tc.change)
+				r := before.named("me", access.Principal{})
+				(<-before.backend.calls).send(wire("a", 1))
+				r.sees("open a1")
+				closing(r)
+				time.Sleep(time.Second)
+
+				w := items(t, tc.change)
+				keeper := w.join("")
+				common := <-w.backend.calls
+				common.send(wire("a", 2))
+				back := w.subscribe(func(q *feed.Request) { w.joining(r.lastID())(q); q.ClientID = "me" })
+				synctest.Wait()
+				select {
+				case own := <-w.backend.calls:
+					own.send(wire("a", 2))
+				default:
+				}
+				common.send(wire("a", 3))
+				back.sees(tc.want)
+				closing(back)
+				if again := w.named("me", access.Principal{}); again.text() != "open" || again.opened().Position < back.opened().Position {
+					t.Errorf("the client, without saying where it is, saw %q", again.text())
+				} else {
+					again.Close()
+				}
+				closing(keeper)
+			})
+		})
+	}
 }

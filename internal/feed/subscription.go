@@ -87,7 +87,11 @@ func (s *Subscription) Opening(dst []byte, retry time.Duration) []byte {
 		s.opening.id = s.begin()
 	}
 	if s.client != nil {
-		s.run.feed.clients.remember(*s.client, s.opening.id)
+		id := s.opening.id
+		if s.opening.reason != "" {
+			id = s.begin() // what was presented leads nowhere
+		}
+		s.run.feed.clients.remember(*s.client, id)
 	}
 	dst = appendOpening(dst, retry, s.opening)
 	if s.opening.reason != "" {
