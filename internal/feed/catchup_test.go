@@ -189,6 +189,27 @@ func TestReadersOfOneCursorCatchUpTogether(t *testing.T) {
 	})
 }
 
+// TestDrainWhileCatchingUp: who is being caught up when the window is over is told to come back, as all others are, and
+// not that something is missing.
+func TestDrainWhileCatchingUp(t *testing.T) {
+	for range 30 { // nobody, some or all have been told before that
+		synctest.Test(t, func(t *testing.T) {
+			w := items(t, resumable)
+			keeper := w.join("")
+			(<-w.backend.calls).send(wire("a", 6))
+			back := w.join(w.from(3))
+			(<-w.backend.calls).send(wire("a", 4))
+			keeper.read()
+			back.read()
+			go w.feed.Drain(0, 3*time.Second)
+			synctest.Wait()
+			keeper.sees("open a6 busy:drain")
+			back.sees("open a4 busy:drain")
+			closing(keeper, back)
+		})
+	}
+}
+
 // TestBackToACatchUpThatWasLeft has a reader come back in the moment in which its call is given up.
 func TestBackToACatchUpThatWasLeft(t *testing.T) {
 	for range 100 {

@@ -338,8 +338,11 @@ func (r *run) release(o outcome.Outcome) (unreachable bool) {
 }
 
 // leave gives up the run because the bridge ends: its readers come back elsewhere where the call may run again, and get
-// the end where it may not.
+// the end where it may not. Who is being caught up with the run comes back in any case.
 func (r *run) leave() {
+	for _, c := range r.followers() {
+		c.run.cancel(errLeaving)
+	}
 	cause := errShuttingDown()
 	if r.request.Restart {
 		cause = errLeaving
