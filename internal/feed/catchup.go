@@ -126,13 +126,13 @@ func (c *catchUp) stopLocked() {
 }
 
 // handOver decides what readers do at the end of the call: it reports false where they are told its end, or to come back
-// to another bridge, as with any other call.
+// to another bridge or when there is room, as with any other call.
 func (c *catchUp) handOver(o outcome.Outcome) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true
 	c.stopLocked()
-	return o.Class != outcome.End && !errors.Is(o.Cause, errLeaving)
+	return o.Class != outcome.End && !errors.Is(o.Cause, errLeaving) && !c.run.unbegun(o)
 }
 
 // hop is where a reader goes on in the shared run: behind the event met, or, met being 0, as one that is too late.

@@ -210,6 +210,19 @@ func TestDrainWhileCatchingUp(t *testing.T) {
 	}
 }
 
+// TestNoRoomToCatchUp: where the backend has no room for the call that catches up, nothing is missing yet.
+func TestNoRoomToCatchUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := items(t, resumable)
+		keeper := w.join("")
+		(<-w.backend.calls).send(wire("a", 6))
+		back := w.join(w.from(3))
+		(<-w.backend.calls).send(poolFull())
+		back.sees("open busy:overload")
+		closing(keeper, back)
+	})
+}
+
 // TestBackToACatchUpThatWasLeft has a reader come back in the moment in which its call is given up.
 func TestBackToACatchUpThatWasLeft(t *testing.T) {
 	for range 100 {

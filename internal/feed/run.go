@@ -301,7 +301,7 @@ func (r *run) comeBack(o outcome.Outcome) string {
 		return ""
 	case errors.Is(o.Cause, errLeaving):
 		return "drain"
-	case r.unbegun(o) && r.request.Restart:
+	case r.unbegun(o) && (r.request.Restart || r.behind != nil):
 		return "overload"
 	default:
 		return ""
