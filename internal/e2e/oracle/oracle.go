@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Record is one event as a browser would dispatch it.
@@ -60,6 +61,21 @@ type Link struct {
 // DecodeLink reads a link from an event's data, which is demo.script.v1.ChainResponse or BroadcastEvent as protobuf
 // JSON: 64-bit numbers are strings and empty fields are left out.
 func DecodeLink(data string) (Link, error) {
+	if l, ok := decoded.Load(data); ok {
+		return l.(Link), nil
+	}
+	l, err := decodeLink(data)
+	if err == nil {
+		decoded.Store(data, l)
+	}
+	return l, err
+}
+
+// decoded are the links read so far, by their data. Each validator reads each link of each reader, and many readers have
+// the same: for a large run that is most of the time it takes.
+var decoded sync.Map
+
+func decodeLink(data string) (Link, error) {
 	var m struct {
 		Stream, Prev, Hash, Payload, Key string
 		N                                string
