@@ -521,6 +521,10 @@ func (x *Stream) GetMaxKeys() uint32 {
 //
 // Integers must rise from message to message; strings and bytes are compared for equality only. A backend that breaks
 // this is served on as if it had no cursor, and the log says so once.
+//
+// From where it begins, a call sends every message. One that without a cursor begins with a summary (the newest message of
+// each key, say) leaves messages out in the middle, which nobody can tell from their numbers: a reader that comes back into
+// that part of a shared call would miss them. Leave such summaries to `start: LATEST_PER_KEY`.
 type Resume struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The field of the response message, by name or by path, that holds the cursor: an integer, string or bytes, not
