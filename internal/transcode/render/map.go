@@ -1,0 +1,161 @@
+package render
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strconv"
+)
+
+// entry is one entry of a map.
+type entry struct {
+	key   uint64 // a number that sorts as the key does; of a string its span
+	value uint64 // as slot.bits
+	more  uint32 // as slot.more
+	unset bool   // it has no value
+}
+
+// An entry is a message like any other, whose fields have these numbers and, since it has no others, these places.
+const (
+	keyNumber   = 1
+	valueNumber = 2
+)
+
+// entriesOf writes a map that is not empty, in the order of its keys: false before true, numbers and strings ascending.
+func (s *scratch) entriesOf(dst []byte, f *field, sl slot, depth int) ([]byte, *Error) {
+	l := f.sub.layout()
+	key, value := &l.fields[l.find(keyNumber)], &l.fields[l.find(valueNumber)]
+	base := len(s.entries)
+	err := s.collect(f.sub, key, sl.bits, base, depth)
+	for more := sl.more; more != 0 && err == nil; more = s.runs[more-1].next {
+		err = s.collect(f.sub, key, s.runs[more-1].at, base, depth)
+	}
+	if err == nil {
+		err = s.sort(key, value, base, depth-1)
+	}
+	for i := base; i < len(s.entries) && err == nil; i++ {
+		if i == base {
+			dst = append(dst, '{')
+		} else {
+			dst = append(dst, ',')
+		}
+		dst, err = s.entry(dst, key, value, s.entries[i], depth-1)
+	}
+	s.entries = s.entries[:base]
+	return append(dst, '}'), err
+}
+
+// collect notes the entries in a run.
+func (s *scratch) collect(p *Program, key *field, at uint64, base, depth int) *Error {
+	i, end := bounds(at)
+	for i < end {
+		tag, next := varint(s.wire[:end], i)
+		var content uint64
+		content, i = valueAt(s.wire[:end], tag, next)
+		l, fr, err := s.read(p, content, 0, depth-1)
+		if err != nil {
+			s.pop(fr)
+			return err
+		}
+		k, v := int(l.find(keyNumber)), int(l.find(valueNumber))
+		e := entry{value: l.fields[v].zero, unset: true}
+		if e.key = s.number(fr, k); key.value != str {
+			e.key = sortable(key.value, e.key)
+		}
+		if s.has(fr, v) {
+			sl := s.slots[fr.slots+v]
+			e.value, e.more, e.unset = sl.bits, sl.more, false
+		}
+		runs := len(s.runs) // parts of values are still needed
+		s.pop(fr)
+		s.runs = s.runs[:runs]
+		s.entries = append(s.entries, e)
+	}
+	return nil
+}
+
+// sort sorts the entries from base on, and leaves of those with one key the last.
+func (s *scratch) sort(key, value *field, base, depth int) *Error {
+	entries := s.entries[base:]
+	order := func(a, b entry) int { return cmp.Compare(a.key, b.key) }
+	if key.value == str {
+		w := s.wire
+		order = func(a, b entry) int {
+			return bytes.Compare(w[a.key>>32:a.key&mask32], w[b.key>>32:b.key&mask32])
+		}
+	}
+	ascending := true
+	for i := 1; i < len(entries) && ascending; i++ {
+		ascending = order(entries[i-1], entries[i]) < 0
+	}
+	if ascending {
+		return nil
+	}
+	slices.SortStableFunc(entries, order)
+	kept := entries[:0]
+	for i, e := range entries {
+		if i+1 < len(entries) && order(e, entries[i+1]) == 0 {
+			if e.unset {
+				continue
+			}
+			if err := s.dropped(value, slot{bits: e.value, more: e.more}, depth); err != nil {
+				return err
+			}
+			continue
+		}
+		kept = append(kept, e)
+	}
+	s.entries = s.entries[:base+len(kept)]
+	return nil
+}
+
+// entry writes one entry.
+func (s *scratch) entry(dst []byte, key, value *field, e entry, depth int) ([]byte, *Error) {
+	switch key.value {
+	case str:
+		ok := true
+		if dst, ok = appendText(dst, s.text(e.key)); !ok {
+			if err := s.fail(&Error{Reason: UTF8, In: key.full}); err != nil {
+				return dst, err
+			}
+		}
+	default:
+		dst = append(appendKey(append(dst, '"'), key.value, e.key), '"')
+	}
+	if e.unset {
+		depth = max(depth, 1) // what is not there is not too deep
+	}
+	return s.value(append(dst, ':'), value, e.value, e.more, depth)
+}
+
+// sign is the bit that makes signed numbers sort as unsigned ones when it is turned over.
+const sign = 1 << 63
+
+// sortable is a number that sorts as the key does.
+func sortable(k kind, v uint64) uint64 {
+	switch k {
+	case boolean:
+		return min(v, 1)
+	case signed32:
+		return uint64(int64(int32(v))) ^ sign
+	case zigzag32:
+		return uint64(unzigzag(v&mask32)) ^ sign
+	case signed64:
+		return v ^ sign
+	case zigzag64:
+		return uint64(unzigzag(v)) ^ sign
+	default:
+		return v
+	}
+}
+
+func appendKey(dst []byte, k kind, sorted uint64) []byte {
+	switch k {
+	case boolean:
+		return strconv.AppendBool(dst, sorted != 0)
+	case unsigned32, unsigned64:
+		return strconv.AppendUint(dst, sorted, 10)
+	default:
+		return strconv.AppendInt(dst, int64(sorted^sign), 10)
+	}
+}

@@ -1,0 +1,258 @@
+package render
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// wellKnown is how a message is written.
+type wellKnown uint8
+
+const (
+	object   wellKnown = iota // as an object with its fields
+	anything                  // google.protobuf.Any, and so on
+	timestamp
+	duration
+	fieldMask
+	structure
+	listValue
+	anyValue
+	wrapper
+)
+
+// known describes a well-known type: the fields that its form is made of, by the numbers from 1 on.
+type known struct {
+	form   wellKnown
+	fields []protoreflect.Kind
+	lists  bool // the field is a list or a map
+}
+
+var knowns = func() map[protoreflect.FullName]known {
+	text, data := protoreflect.StringKind, protoreflect.BytesKind
+	long, short, sub := protoreflect.Int64Kind, protoreflect.Int32Kind, protoreflect.MessageKind
+	all := map[string]known{
+		"Any":       {form: anything, fields: []protoreflect.Kind{text, data}},
+		"Timestamp": {form: timestamp, fields: []protoreflect.Kind{long, short}},
+		"Duration":  {form: duration, fields: []protoreflect.Kind{long, short}},
+		"FieldMask": {form: fieldMask, fields: []protoreflect.Kind{text}, lists: true},
+		"Struct":    {form: structure, fields: []protoreflect.Kind{sub}, lists: true},
+		"ListValue": {form: listValue, fields: []protoreflect.Kind{sub}, lists: true},
+		"Value": {form: anyValue, fields: []protoreflect.Kind{
+			protoreflect.EnumKind, protoreflect.DoubleKind, text, protoreflect.BoolKind, sub, sub,
+		}},
+	}
+	for name, k := range map[string]protoreflect.Kind{
+		"Bool": protoreflect.BoolKind, "Int32": short, "Int64": long, "UInt32": protoreflect.Uint32Kind,
+		"UInt64": protoreflect.Uint64Kind, "Float": protoreflect.FloatKind, "Double": protoreflect.DoubleKind,
+		"String": text, "Bytes": data,
+	} {
+		all[name+"Value"] = known{form: wrapper, fields: []protoreflect.Kind{k}}
+	}
+	named := make(map[protoreflect.FullName]known)
+	for name, k := range all {
+		named["google.protobuf."+protoreflect.FullName(name)] = k
+	}
+	return named
+}()
+
+// wellKnownForm is how messages of a descriptor are written. One that only has the name of a well-known type, and not
+// its fields, is an object like any other.
+func wellKnownForm(md protoreflect.MessageDescriptor) wellKnown {
+	k, ok := knowns[md.FullName()]
+	if !ok || md.Fields().Len() != len(k.fields) {
+		return object
+	}
+	for i, kind := range k.fields {
+		fd := md.Fields().Get(i)
+		if int(fd.Number()) != i+1 || fd.Kind() != kind || (fd.Cardinality() == protoreflect.Repeated) != k.lists {
+			return object
+		}
+	}
+	if k.form == structure && !md.Fields().Get(0).IsMap() || k.form == listValue && md.Fields().Get(0).IsMap() {
+		return object
+	}
+	return k.form
+}
+
+// wellKnown writes the message in a frame that is of a well-known type. Its fields are at the places of their numbers.
+func (s *scratch) wellKnown(dst []byte, p *Program, l *layout, fr frame, depth int) ([]byte, *Error) {
+	switch l.form {
+	case anything:
+		return s.any(dst, p, fr)
+	case timestamp:
+		return s.timestamp(dst, int64(s.number(fr, 1)), int32(s.number(fr, 2)))
+	case duration:
+		return s.duration(dst, int64(s.number(fr, 1)), int32(s.number(fr, 2)))
+	case fieldMask:
+		return s.fieldMask(dst, fr)
+	case anyValue:
+		return s.anyValue(dst, l, fr, depth)
+	case wrapper:
+		return s.value(dst, &l.fields[1], s.number(fr, 1), 0, depth)
+	case structure, listValue:
+		if s.has(fr, 1) {
+			return s.field(dst, &l.fields[1], s.slots[fr.slots+1], depth)
+		}
+		if l.form == listValue {
+			return append(dst, "[]"...), nil
+		}
+	case object:
+	}
+	return append(dst, "{}"...), nil
+}
+
+// anyValue writes a google.protobuf.Value, which must have something in it.
+func (s *scratch) anyValue(dst []byte, l *layout, fr frame, depth int) ([]byte, *Error) {
+	for i := 1; i < len(l.fields); i++ {
+		if !s.has(fr, i) {
+			continue
+		}
+		f, sl := &l.fields[i], s.slots[fr.slots+i]
+		if f.value == double {
+			if n := math.Float64frombits(sl.bits); math.IsNaN(n) || math.IsInf(n, 0) {
+				return dst, s.fail(noJSON(f.full, "%v", n))
+			}
+		}
+		return s.value(dst, f, sl.bits, sl.more, depth)
+	}
+	return dst, s.fail(noJSON("google.protobuf.Value", "nothing in it"))
+}
+
+// fieldMask writes the paths of a google.protobuf.FieldMask, with commas between them.
+func (s *scratch) fieldMask(dst []byte, fr frame) ([]byte, *Error) {
+	dst = append(dst, '"')
+	if !s.has(fr, 1) {
+		return append(dst, '"'), nil
+	}
+	start := len(dst)
+	sl := s.slots[fr.slots+1]
+	at, more := sl.bits, sl.more
+	for {
+		i, end := bounds(at)
+		for i < end {
+			tag, next := varint(s.wire[:end], i)
+			var path uint64
+			path, i = valueAt(s.wire[:end], tag, next)
+			if len(dst) > start {
+				dst = append(dst, ',')
+			}
+			ok := true
+			if dst, ok = appendPath(dst, s.text(path)); !ok {
+				if err := s.fail(noJSON("google.protobuf.FieldMask", "the path %.100q", s.text(path))); err != nil {
+					return dst, err
+				}
+			}
+		}
+		if more == 0 {
+			return append(dst, '"'), nil
+		}
+		at, more = s.runs[more-1].at, s.runs[more-1].next
+	}
+}
+
+// appendPath appends a path of fields in lowerCamelCase. It reports false for one that is not made of names with dots
+// between them, or that could not be turned back into itself.
+func appendPath(dst, path []byte) ([]byte, bool) {
+	begins := true // a name begins
+	for i := 0; i < len(path); i++ {
+		c := path[i]
+		lower := 'a' <= c && c <= 'z'
+		switch {
+		case c == '_':
+			if i++; i == len(path) || path[i] < 'a' || path[i] > 'z' {
+				return dst, false
+			}
+			dst = append(dst, path[i]-'a'+'A')
+		case lower, !begins && (c == '.' || '0' <= c && c <= '9'):
+			dst = append(dst, c)
+		default:
+			return dst, false
+		}
+		begins = c == '.'
+	}
+	return dst, !begins
+}
+
+// maxDuration is how many seconds a google.protobuf.Duration can have.
+const maxDuration = 315_576_000_000
+
+const maxNanos = 999_999_999
+
+// duration writes a google.protobuf.Duration: seconds with 0, 3, 6 or 9 decimals, and an s.
+func (s *scratch) duration(dst []byte, seconds int64, nanos int32) ([]byte, *Error) {
+	if seconds < -maxDuration || seconds > maxDuration || nanos < -maxNanos || nanos > maxNanos ||
+		seconds > 0 && nanos < 0 || seconds < 0 && nanos > 0 {
+		return dst, s.fail(noJSON("google.protobuf.Duration", "%d s %d ns", seconds, nanos))
+	}
+	dst = append(dst, '"')
+	if seconds < 0 || nanos < 0 {
+		dst = append(dst, '-')
+		seconds, nanos = -seconds, -nanos
+	}
+	dst = strconv.AppendInt(dst, seconds, 10)
+	return append(appendDecimals(dst, nanos), 's', '"'), nil
+}
+
+// appendDecimals appends a part of a second with a point before it, in 0, 3, 6 or 9 digits.
+func appendDecimals(dst []byte, nanos int32) []byte {
+	if nanos == 0 {
+		return dst
+	}
+	digits, n := 9, uint64(nanos)
+	for n%1000 == 0 {
+		n /= 1000
+		digits -= 3
+	}
+	return appendDigits(append(dst, '.'), n, digits)
+}
+
+// The seconds of 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z.
+const (
+	minTimestamp = -62_135_596_800
+	maxTimestamp = 253_402_300_799
+)
+
+// timestamp writes a google.protobuf.Timestamp as RFC 3339 has it, in UTC and with 0, 3, 6 or 9 decimals.
+func (s *scratch) timestamp(dst []byte, seconds int64, nanos int32) ([]byte, *Error) {
+	if seconds < minTimestamp || seconds > maxTimestamp || nanos < 0 || nanos > maxNanos {
+		return dst, s.fail(noJSON("google.protobuf.Timestamp", "%d s %d ns", seconds, nanos))
+	}
+	const day = 24 * 60 * 60
+	sinceYear1 := uint64(seconds - minTimestamp)
+	year, month, date := civil(sinceYear1 / day)
+	clock := sinceYear1 % day
+	dst = appendDigits(append(dst, '"'), year, 4)
+	dst = appendDigits(append(dst, '-'), month, 2)
+	dst = appendDigits(append(dst, '-'), date, 2)
+	dst = appendDigits(append(dst, 'T'), clock/3600, 2)
+	dst = appendDigits(append(dst, ':'), clock/60%60, 2)
+	dst = appendDigits(append(dst, ':'), clock%60, 2)
+	return append(appendDecimals(dst, nanos), 'Z', '"'), nil
+}
+
+// civil is the date a number of days after 1 January of the year 1. It counts in years that begin on 1 March, so that
+// the day of a leap year is the last one, and in the 400 years after which the calendar repeats itself.
+func civil(days uint64) (year, month, date uint64) {
+	const (
+		untilMarch = 306          // from 1 March of the year 0 to 1 January of the year 1
+		century4   = 146_097      // days in 400 years
+		year4      = 4*365 + 1    // in 4 years
+		year100    = 25*year4 - 1 // in 100 years
+	)
+	days += untilMarch
+	era, day := days/century4, days%century4
+	yearOfEra := (day - day/(year4-1) + day/year100 - day/(century4-1)) / 365
+	dayOfYear := day - (365*yearOfEra + yearOfEra/4 - yearOfEra/100)
+	m := (5*dayOfYear + 2) / 153 // months of 31, 30, 31, 30, 31 days
+	year, month, date = era*400+yearOfEra, m+3, dayOfYear-(153*m+2)/5+1
+	if month > 12 {
+		return year + 1, month - 12, date
+	}
+	return year, month, date
+}
+
+// trimURL is an Any's type URL for logs.
+func trimURL(url []byte) string { return strings.ToValidUTF8(string(url[:min(len(url), 200)]), "?") }
