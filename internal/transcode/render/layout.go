@@ -102,7 +102,6 @@ type field struct {
 	utf8   bool // a decoder refuses other bytes
 	sub    *Program
 	enum   *enum
-	zero   uint64 // the value of a map's entry that has none
 	full   protoreflect.FullName
 }
 
@@ -138,9 +137,6 @@ func newField(t *Types, fd protoreflect.FieldDescriptor) field {
 		f.sub = t.Program(fd.Message())
 	case fd.Enum() != nil:
 		f.enum = newEnum(fd.Enum())
-		if fd.ContainingMessage().IsMapEntry() {
-			f.zero = uint64(uint32(fd.Default().Enum()))
-		}
 		if fd.Enum().FullName() == "google.protobuf.NullValue" {
 			f.value = null
 		}

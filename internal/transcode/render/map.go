@@ -58,7 +58,7 @@ func (s *scratch) collect(p *Program, key *field, at uint64, base, depth int) *E
 			return err
 		}
 		k, v := int(l.find(keyNumber)), int(l.find(valueNumber))
-		e := entry{value: l.fields[v].zero, unset: true}
+		e := entry{unset: true}
 		if e.key = s.number(fr, k); key.value != str {
 			e.key = sortable(key.value, e.key)
 		}
@@ -115,7 +115,7 @@ func (s *scratch) entry(dst []byte, key, value *field, e entry, depth int) ([]by
 	case str:
 		ok := true
 		if dst, ok = appendText(dst, s.text(e.key)); !ok {
-			if err := s.fail(&Error{Reason: UTF8, In: key.full}); err != nil {
+			if err := s.failText(key); err != nil {
 				return dst, err
 			}
 		}

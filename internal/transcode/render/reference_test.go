@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -26,6 +27,7 @@ type reference struct {
 	md    protoreflect.MessageDescriptor
 	types *dynamicpb.Types
 	oneof protoreflect.OneofDescriptor // not nil: of this only the set case's value
+	name  string                       // for what a test says
 }
 
 var (
@@ -65,18 +67,21 @@ func (r reference) data(m *dynamicpb.Message) ([]byte, error) {
 	case fd.Message() != nil:
 		return o.Marshal(v.Message().Interface())
 	case fd.Enum() != nil:
-		return o.Marshal(wrapperspb.String(enumText(fd.Enum(), v.Enum())))
+		return enumText(fd.Enum(), v.Enum()), nil
 	default:
 		return o.Marshal(wrap(fd.Kind(), v))
 	}
 }
 
-// enumText is never looked at closely: enums as cases are tested by the Encoder's tests.
-func enumText(ed protoreflect.EnumDescriptor, n protoreflect.EnumNumber) string {
-	if v := ed.Values().ByNumber(n); v != nil {
-		return string(v.Name())
+func enumText(ed protoreflect.EnumDescriptor, n protoreflect.EnumNumber) []byte {
+	switch v := ed.Values().ByNumber(n); {
+	case ed.FullName() == "google.protobuf.NullValue":
+		return []byte("null")
+	case v != nil:
+		return []byte(strconv.Quote(string(v.Name())))
+	default:
+		return strconv.AppendInt(nil, int64(n), 10)
 	}
-	return fmt.Sprint(n)
 }
 
 // wrap puts a scalar into the wrapper message of its kind, whose JSON form is the bare value.
@@ -168,13 +173,34 @@ func (r reference) checkAnys(m protoreflect.Message, depth int) error {
 	return first
 }
 
+// panics is what a reference answers where protobuf panics: with the key of a map's entry there twice, the second time
+// of another wire type.
+const panics render.Reason = "panics"
+
+// ask is render, or panics.
+func (r reference) ask(wire []byte) (data []byte, reason render.Reason) {
+	defer func() {
+		if p := recover(); p != nil {
+			if text := fmt.Sprint(p); !strings.Contains(text, "cannot convert nil to map key") {
+				panic(p)
+			}
+			data, reason = nil, panics
+		}
+	}()
+	return r.render(wire)
+}
+
 // compare renders wire both ways.
 func (r reference) compare(t testing.TB, p *render.Program, wire []byte) {
 	t.Helper()
-	want, wantReason := r.render(wire)
+	want, wantReason := r.ask(wire)
+	if wantReason == panics {
+		_, _ = r.rendered(p, wire)
+		return
+	}
 	got, gotReason := r.rendered(p, wire)
 	if gotReason != wantReason || !bytes.Equal(got, want) {
-		t.Fatalf("%s from %x\n got %s %q\nwant %s %q", r.md.FullName(), wire, got, gotReason, want, wantReason)
+		t.Fatalf("%s from %x\n got %s %q\nwant %s %q", r.name, wire, got, gotReason, want, wantReason)
 	}
 }
 

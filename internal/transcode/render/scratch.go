@@ -99,6 +99,15 @@ func (s *scratch) fail(err *Error) *Error {
 	return err
 }
 
+// failText is the way of an error about text that is not UTF-8, which a decoder finds, too, where it looks for it.
+func (s *scratch) failText(f *field) *Error {
+	err := &Error{Reason: UTF8, In: f.full}
+	if f.utf8 {
+		return err
+	}
+	return s.fail(err)
+}
+
 // scratches keeps the memory between renderings.
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 

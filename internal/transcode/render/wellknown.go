@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -87,7 +88,7 @@ func (s *scratch) wellKnown(dst []byte, p *Program, l *layout, fr frame, depth i
 	case duration:
 		return s.duration(dst, int64(s.number(fr, 1)), int32(s.number(fr, 2)))
 	case fieldMask:
-		return s.fieldMask(dst, fr)
+		return s.fieldMask(dst, &l.fields[1], fr)
 	case anyValue:
 		return s.anyValue(dst, l, fr, depth)
 	case wrapper:
@@ -122,7 +123,7 @@ func (s *scratch) anyValue(dst []byte, l *layout, fr frame, depth int) ([]byte, 
 }
 
 // fieldMask writes the paths of a google.protobuf.FieldMask, with commas between them.
-func (s *scratch) fieldMask(dst []byte, fr frame) ([]byte, *Error) {
+func (s *scratch) fieldMask(dst []byte, f *field, fr frame) ([]byte, *Error) {
 	dst = append(dst, '"')
 	if !s.has(fr, 1) {
 		return append(dst, '"'), nil
@@ -141,7 +142,11 @@ func (s *scratch) fieldMask(dst []byte, fr frame) ([]byte, *Error) {
 			}
 			ok := true
 			if dst, ok = appendPath(dst, s.text(path)); !ok {
-				if err := s.fail(noJSON("google.protobuf.FieldMask", "the path %.100q", s.text(path))); err != nil {
+				err := s.fail(noJSON(f.full, "the path %.100q", s.text(path)))
+				if !utf8.Valid(s.text(path)) {
+					err = s.failText(f)
+				}
+				if err != nil {
 					return dst, err
 				}
 			}

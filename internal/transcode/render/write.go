@@ -97,7 +97,7 @@ func (s *scratch) value(dst []byte, f *field, v uint64, more uint32, depth int) 
 	case str:
 		dst, ok := appendText(dst, s.text(v))
 		if !ok {
-			return dst, s.fail(&Error{Reason: UTF8, In: f.full})
+			return dst, s.failText(f)
 		}
 		return dst, nil
 	case octets:
@@ -106,7 +106,7 @@ func (s *scratch) value(dst []byte, f *field, v uint64, more uint32, depth int) 
 	case nested:
 		return s.message(dst, f.sub, v, more, depth)
 	default: // unnameable
-		return dst, s.fail(&Error{Reason: UTF8, In: f.full})
+		return dst, s.failText(f)
 	}
 }
 
