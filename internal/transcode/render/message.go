@@ -8,11 +8,13 @@ import (
 
 // Message is a message that has been read, and can be asked and written. It is valid until Close, and as long as the
 // bytes that it was read from; it is not safe for concurrent use.
-type Message struct {
+type Message struct{ s *scratch }
+
+// opened is the message that a scratch was opened for.
+type opened struct {
 	p  *Program
 	l  *layout
 	fr frame
-	s  *scratch
 }
 
 // Open reads a message. The error is an [*Error], and then there is nothing to close.
@@ -22,8 +24,9 @@ func (p *Program) Open(wire []byte) (Message, error) {
 	}
 	s := scratches.Get().(*scratch)
 	s.wire = wire
+	m := Message{s}
 	l, fr, err := s.read(p, span(0, len(wire)), 0, maxDepth-1)
-	m := Message{p: p, l: l, fr: fr, s: s}
+	s.opened = opened{p, l, fr}
 	if l.messageSet {
 		err = errMalformed
 	}
@@ -41,11 +44,11 @@ func (m Message) Close() { m.s.release() }
 func place(fd protoreflect.FieldDescriptor) int { return fd.Index() + 1 }
 
 // Has reports whether a field is set: one without presence is not where it has its default value.
-func (m Message) Has(fd protoreflect.FieldDescriptor) bool { return m.s.has(m.fr, place(fd)) }
+func (m Message) Has(fd protoreflect.FieldDescriptor) bool { return m.s.has(m.s.fr, place(fd)) }
 
 // Enum is the value of a singular enum field; 0 where it is not set.
 func (m Message) Enum(fd protoreflect.FieldDescriptor) protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(m.s.number(m.fr, place(fd)))
+	return protoreflect.EnumNumber(m.s.number(m.s.fr, place(fd)))
 }
 
 // Text is the value of a singular string field; nil where it is not set. It points into the message.
@@ -53,26 +56,26 @@ func (m Message) Text(fd protoreflect.FieldDescriptor) []byte {
 	if !m.Has(fd) {
 		return nil
 	}
-	return m.s.text(m.s.slots[m.fr.slots+place(fd)].bits)
+	return m.s.text(m.s.slots[m.s.fr.slots+place(fd)].bits)
 }
 
 // Case is the number of a oneof's set case; 0 where none is.
 func (m Message) Case(od protoreflect.OneofDescriptor) protoreflect.FieldNumber {
-	return m.l.fields[m.set(od)].number
+	return m.s.l.fields[m.set(od)].number
 }
 
 // set is the place of a oneof's set case; 0 where none is.
 func (m Message) set(od protoreflect.OneofDescriptor) int {
-	oneof := m.l.oneofs[od.Index()]
+	oneof := m.s.l.oneofs[od.Index()]
 	if oneof == 0 {
 		return 0
 	}
-	return int(m.s.seen[m.fr.seen+m.l.words+int(oneof)-1])
+	return int(m.s.seen[m.s.fr.seen+m.s.l.words+int(oneof)-1])
 }
 
 // AppendJSON appends the whole message. The error is an [*Error]; dst is then returned as it was.
 func (m Message) AppendJSON(dst []byte) ([]byte, error) {
-	out, err := m.s.whole(dst, m.p, m.l, m.fr, maxDepth-1)
+	out, err := m.s.whole(dst, m.s.p, m.s.l, m.s.fr, maxDepth-1)
 	if err != nil {
 		return dst, m.explain(err)
 	}
@@ -89,8 +92,8 @@ func (m Message) AppendCase(dst []byte, od protoreflect.OneofDescriptor) ([]byte
 	err := m.checkBut(set)
 	out := dst
 	if err == nil {
-		sl := m.s.slots[m.fr.slots+set]
-		out, err = m.s.value(dst, &m.l.fields[set], sl.bits, sl.more, maxDepth-1)
+		sl := m.s.slots[m.s.fr.slots+set]
+		out, err = m.s.value(dst, &m.s.l.fields[set], sl.bits, sl.more, maxDepth-1)
 	}
 	if err != nil {
 		return dst, m.explain(err)
@@ -103,11 +106,11 @@ func (m Message) checkBut(set int) *Error {
 	s := m.s
 	s.checking = true
 	defer func() { s.checking = false }()
-	for i := 1; i < len(m.l.fields); i++ {
-		if i == set || !s.has(m.fr, i) {
+	for i := 1; i < len(m.s.l.fields); i++ {
+		if i == set || !s.has(m.s.fr, i) {
 			continue
 		}
-		f, sl := &m.l.fields[i], s.slots[m.fr.slots+i]
+		f, sl := &m.s.l.fields[i], s.slots[m.s.fr.slots+i]
 		var err *Error
 		switch {
 		case f.shape == text || f.shape == implicitText:
@@ -135,12 +138,12 @@ func (m Message) checkBut(set int) *Error {
 func (m Message) explain(found *Error) error {
 	s := m.s
 	whole := span(0, len(s.wire))
-	if err := s.check(m.p, whole, maxDepth); err != nil {
+	if err := s.check(m.s.p, whole, maxDepth); err != nil {
 		return err
 	}
 	s.checking, s.worst = true, nil
 	s.slots, s.seen, s.runs, s.entries = s.slots[:0], s.seen[:0], s.runs[:0], s.entries[:0]
-	out, err := s.message(s.discard[:0], m.p, whole, 0, maxDepth)
+	out, err := s.message(s.discard[:0], m.s.p, whole, 0, maxDepth)
 	s.checking, s.discard = false, out
 	if s.worst != nil {
 		return s.worst

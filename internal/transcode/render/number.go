@@ -15,8 +15,11 @@ func appendFloat(dst []byte, n float64, bitSize int) []byte {
 		return append(dst, `"Infinity"`...)
 	case n < -math.MaxFloat64:
 		return append(dst, `"-Infinity"`...)
-	case abs < 1<<53 && n == math.Trunc(n) && (n != 0 || !math.Signbit(n)) && bitSize == 64:
-		return strconv.AppendInt(dst, int64(n), 10)
+	}
+	if bitSize == 64 {
+		if short, ok := appendShort(dst, n, abs); ok {
+			return short
+		}
 	}
 	if abs == 0 || abs >= 1e-6 && abs < 1e21 && bitSize == 64 || bitSize == 32 && float32(abs) >= 1e-6 && float32(abs) < 1e21 {
 		return strconv.AppendFloat(dst, n, 'f', -1, bitSize)
@@ -30,14 +33,32 @@ func appendFloat(dst []byte, n float64, bitSize int) []byte {
 	return dst
 }
 
-// appendDigits appends a number with leading zeros.
-func appendDigits(dst []byte, n uint64, digits int) []byte {
-	for range digits {
-		dst = append(dst, '0')
+// appendShort appends a number that has at most six decimals and fifteen digits, as those do that people make: prices,
+// measures, percentages. It reports false for others, and then has appended nothing.
+//
+// A decimal m/10⁶ with m below 10¹⁵ is the shortest one for a double exactly if dividing gives the double: m and 10⁶ are
+// exact and division is rounded correctly; and no two decimals of so few digits have the same double.
+func appendShort(dst []byte, n, abs float64) ([]byte, bool) {
+	const scale = 1_000_000
+	if abs >= 1e9 {
+		return dst, false
 	}
-	for i := len(dst) - 1; n > 0; i-- {
-		dst[i] = byte('0' + n%10)
-		n /= 10
+	m := uint64(abs*scale + 0.5)
+	if m == 0 || float64(m)/scale != abs {
+		return dst, false
 	}
-	return dst
+	if n < 0 {
+		dst = append(dst, '-')
+	}
+	dst = strconv.AppendUint(dst, m/scale, 10)
+	decimals := uint32(m % scale)
+	if decimals == 0 {
+		return dst, true
+	}
+	dst = append(dst, '.')
+	dst = appendThousandth(appendThousandth(dst, decimals/1000), decimals%1000)
+	for dst[len(dst)-1] == '0' {
+		dst = dst[:len(dst)-1]
+	}
+	return dst, true
 }

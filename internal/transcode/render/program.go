@@ -78,6 +78,10 @@ func (p *Program) layout() *layout {
 	if l := p.table.Load(); l != nil {
 		return l
 	}
+	return p.compile()
+}
+
+func (p *Program) compile() *layout {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if l := p.table.Load(); l != nil {

@@ -2,7 +2,6 @@ package render
 
 import (
 	"encoding/binary"
-	"math"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -40,6 +39,7 @@ func (s *scratch) parts(p *Program, l *layout, fr frame, at uint64, more uint32,
 func (s *scratch) scan(p *Program, l *layout, fr frame, at uint64, depth int) *Error {
 	i, end := bounds(at)
 	w := s.wire[:end]
+	slots, seen := s.slots[fr.slots:], s.seen[fr.seen:]
 	for i < len(w) {
 		start := i
 		tag := uint64(w[i])
@@ -65,13 +65,30 @@ func (s *scratch) scan(p *Program, l *layout, fr frame, at uint64, depth int) *E
 			return errMalformed
 		}
 		if uint8(tag&7) != f.wire {
-			if tag&7 == wireBytes && f.packs && bits>>32 != bits&math.MaxUint32 {
+			if tag&7 == wireBytes && f.packs && !isEmpty(bits) {
 				s.extend(fr, index, start, i)
 			}
 			continue
 		}
-		if err := s.note(l, fr, index, f, start, i, bits, depth); err != nil {
-			return err
+		bit := uint64(1) << (index & 63)
+		switch {
+		case f.oneof == 0 && f.shape == single || f.shape == implicit:
+			if bits &= f.mask; bits == 0 && f.shape == implicit {
+				seen[index>>6] &^= bit
+				continue
+			}
+			slots[index].bits = bits
+			seen[index>>6] |= bit
+		case f.oneof == 0 && f.shape <= implicitText && seen[index>>6]&bit == 0:
+			if f.shape == implicitText && isEmpty(bits) {
+				continue
+			}
+			slots[index].bits = bits
+			seen[index>>6] |= bit
+		default:
+			if err := s.note(l, fr, index, f, start, i, bits, depth); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -89,15 +106,11 @@ func (s *scratch) note(l *layout, fr frame, index uint32, f *field, start, end i
 	switch f.shape {
 	case single, implicit:
 		bits &= f.mask
-		if bits == 0 && f.shape == implicit {
-			*seen &^= bit
-			return nil
-		}
 	case text, implicitText:
 		if f.utf8 && *seen&bit != 0 && !utf8.Valid(s.text(s.slots[fr.slots+int(index)].bits)) {
 			return errMalformed
 		}
-		if f.shape == implicitText && bits>>32 == bits&math.MaxUint32 {
+		if f.shape == implicitText && isEmpty(bits) {
 			*seen &^= bit
 			return nil
 		}
@@ -163,6 +176,9 @@ func (s *scratch) choose(l *layout, fr frame, oneof, index uint32, depth int) *E
 // dropped checks a singular value that another one has taken the place of.
 func (s *scratch) dropped(f *field, sl slot, depth int) *Error {
 	err := s.checkValue(f, sl.bits, depth)
+	if f.shape != message {
+		return err
+	}
 	for more := sl.more; more != 0 && err == nil; more = s.runs[more-1].next {
 		err = s.checkValue(f, s.runs[more-1].at, depth)
 	}

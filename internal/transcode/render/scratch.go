@@ -10,12 +10,16 @@ import (
 // Every message that is being written has a frame, a piece at the end of slots and of seen; the frames of the messages
 // around it lie before. What is noted of it beyond that, in runs and entries, is taken off their ends with the frame.
 type scratch struct {
+	opened
+
 	wire    []byte // all of the message; whatever is noted are places in it
 	slots   []slot
 	seen    []uint64
 	runs    []run
 	entries []entry
 	discard []byte // where what is only checked is written to
+
+	date dateText // of the last Timestamp
 
 	anys     int    // how many Any are around
 	checking bool   // only Any are of interest: what has no JSON form is passed over
@@ -46,6 +50,8 @@ type run struct {
 func span(start, end int) uint64 { return uint64(start)<<32 | uint64(end) }
 
 func bounds(span uint64) (start, end int) { return int(span >> 32), int(span & math.MaxUint32) }
+
+func isEmpty(span uint64) bool { return uint32(span>>32) == uint32(span) }
 
 // maxWire is how long a message can be: offsets have 32 bits. Protobuf has the same limit.
 const maxWire = math.MaxInt32
@@ -119,6 +125,8 @@ func (s *scratch) release() {
 	if cap(s.slots) > maxKept || cap(s.runs) > maxKept || cap(s.entries) > maxKept || cap(s.discard) > maxKept {
 		return
 	}
-	*s = scratch{slots: s.slots[:0], seen: s.seen[:0], runs: s.runs[:0], entries: s.entries[:0], discard: s.discard[:0]}
+	s.wire, s.worst = nil, nil
+	s.slots, s.seen, s.runs, s.entries = s.slots[:0], s.seen[:0], s.runs[:0], s.entries[:0]
+	s.anys, s.checking = 0, false
 	scratches.Put(s)
 }

@@ -82,13 +82,21 @@ func foreignPrefix(text []byte) (int, bool) {
 	return i, true
 }
 
-// plainPrefix is the length of the prefix of text that is all plain. It looks at eight bytes at once.
+// plainPrefix is the length of the prefix of text that is all plain. It looks at eight bytes at once; the last eight may
+// overlap those before.
 func plainPrefix(text []byte) int {
 	i := 0
-	for ; len(text)-i >= 8; i += 8 {
+	if len(text) >= 8 {
+		for ; i < len(text)-8; i += 8 {
+			if odd := special(binary.LittleEndian.Uint64(text[i:])); odd != 0 {
+				return i + bits.TrailingZeros64(odd)>>3
+			}
+		}
+		i = len(text) - 8
 		if odd := special(binary.LittleEndian.Uint64(text[i:])); odd != 0 {
 			return i + bits.TrailingZeros64(odd)>>3
 		}
+		return len(text)
 	}
 	for i < len(text) && plain[text[i]] {
 		i++

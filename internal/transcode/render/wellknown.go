@@ -2,7 +2,6 @@ package render
 
 import (
 	"math"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -83,10 +82,8 @@ func (s *scratch) wellKnown(dst []byte, p *Program, l *layout, fr frame, depth i
 	switch l.form {
 	case anything:
 		return s.any(dst, p, fr)
-	case timestamp:
-		return s.timestamp(dst, int64(s.number(fr, 1)), int32(s.number(fr, 2)))
-	case duration:
-		return s.duration(dst, int64(s.number(fr, 1)), int32(s.number(fr, 2)))
+	case timestamp, duration:
+		return s.time(dst, l.form, int64(s.number(fr, 1)), int32(s.number(fr, 2)))
 	case fieldMask:
 		return s.fieldMask(dst, &l.fields[1], fr)
 	case anyValue:
@@ -179,84 +176,6 @@ func appendPath(dst, path []byte) ([]byte, bool) {
 		begins = c == '.'
 	}
 	return dst, !begins
-}
-
-// maxDuration is how many seconds a google.protobuf.Duration can have.
-const maxDuration = 315_576_000_000
-
-const maxNanos = 999_999_999
-
-// duration writes a google.protobuf.Duration: seconds with 0, 3, 6 or 9 decimals, and an s.
-func (s *scratch) duration(dst []byte, seconds int64, nanos int32) ([]byte, *Error) {
-	if seconds < -maxDuration || seconds > maxDuration || nanos < -maxNanos || nanos > maxNanos ||
-		seconds > 0 && nanos < 0 || seconds < 0 && nanos > 0 {
-		return dst, s.fail(noJSON("google.protobuf.Duration", "%d s %d ns", seconds, nanos))
-	}
-	dst = append(dst, '"')
-	if seconds < 0 || nanos < 0 {
-		dst = append(dst, '-')
-		seconds, nanos = -seconds, -nanos
-	}
-	dst = strconv.AppendInt(dst, seconds, 10)
-	return append(appendDecimals(dst, nanos), 's', '"'), nil
-}
-
-// appendDecimals appends a part of a second with a point before it, in 0, 3, 6 or 9 digits.
-func appendDecimals(dst []byte, nanos int32) []byte {
-	if nanos == 0 {
-		return dst
-	}
-	digits, n := 9, uint64(nanos)
-	for n%1000 == 0 {
-		n /= 1000
-		digits -= 3
-	}
-	return appendDigits(append(dst, '.'), n, digits)
-}
-
-// The seconds of 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z.
-const (
-	minTimestamp = -62_135_596_800
-	maxTimestamp = 253_402_300_799
-)
-
-// timestamp writes a google.protobuf.Timestamp as RFC 3339 has it, in UTC and with 0, 3, 6 or 9 decimals.
-func (s *scratch) timestamp(dst []byte, seconds int64, nanos int32) ([]byte, *Error) {
-	if seconds < minTimestamp || seconds > maxTimestamp || nanos < 0 || nanos > maxNanos {
-		return dst, s.fail(noJSON("google.protobuf.Timestamp", "%d s %d ns", seconds, nanos))
-	}
-	const day = 24 * 60 * 60
-	sinceYear1 := uint64(seconds - minTimestamp)
-	year, month, date := civil(sinceYear1 / day)
-	clock := sinceYear1 % day
-	dst = appendDigits(append(dst, '"'), year, 4)
-	dst = appendDigits(append(dst, '-'), month, 2)
-	dst = appendDigits(append(dst, '-'), date, 2)
-	dst = appendDigits(append(dst, 'T'), clock/3600, 2)
-	dst = appendDigits(append(dst, ':'), clock/60%60, 2)
-	dst = appendDigits(append(dst, ':'), clock%60, 2)
-	return append(appendDecimals(dst, nanos), 'Z', '"'), nil
-}
-
-// civil is the date a number of days after 1 January of the year 1. It counts in years that begin on 1 March, so that
-// the day of a leap year is the last one, and in the 400 years after which the calendar repeats itself.
-func civil(days uint64) (year, month, date uint64) {
-	const (
-		untilMarch = 306          // from 1 March of the year 0 to 1 January of the year 1
-		century4   = 146_097      // days in 400 years
-		year4      = 4*365 + 1    // in 4 years
-		year100    = 25*year4 - 1 // in 100 years
-	)
-	days += untilMarch
-	era, day := days/century4, days%century4
-	yearOfEra := (day - day/(year4-1) + day/year100 - day/(century4-1)) / 365
-	dayOfYear := day - (365*yearOfEra + yearOfEra/4 - yearOfEra/100)
-	m := (5*dayOfYear + 2) / 153 // months of 31, 30, 31, 30, 31 days
-	year, month, date = era*400+yearOfEra, m+3, dayOfYear-(153*m+2)/5+1
-	if month > 12 {
-		return year + 1, month - 12, date
-	}
-	return year, month, date
 }
 
 // trimURL is an Any's type URL for logs.

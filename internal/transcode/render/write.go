@@ -13,6 +13,11 @@ func (s *scratch) message(dst []byte, p *Program, at uint64, more uint32, depth 
 	if depth--; depth < 0 {
 		return dst, errTooDeep
 	}
+	if l := p.layout(); l.form.isTime() && more == 0 {
+		if seconds, nanos, ok := s.readTime(at); ok {
+			return s.time(dst, l.form, seconds, nanos)
+		}
+	}
 	l, fr, err := s.read(p, at, more, depth)
 	if err == nil {
 		dst, err = s.whole(dst, p, l, fr, depth)
@@ -45,8 +50,14 @@ func (s *scratch) fields(dst []byte, l *layout, fr frame, depth int) ([]byte, *E
 		for set := s.seen[fr.seen+word]; set != 0; set &= set - 1 {
 			index := word<<6 + bits.TrailingZeros64(set)
 			f := &l.fields[index]
+			sl := &s.slots[fr.slots+index]
 			dst = append(dst, f.name...)
-			if dst, err = s.field(dst, f, s.slots[fr.slots+index], depth); err != nil {
+			if f.shape < list {
+				dst, err = s.value(dst, f, sl.bits, sl.more, depth)
+			} else {
+				dst, err = s.field(dst, f, *sl, depth)
+			}
+			if err != nil {
 				return dst, err
 			}
 		}
