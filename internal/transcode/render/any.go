@@ -56,8 +56,6 @@ func (s *scratch) content(dst []byte, inner *Program, url []byte, at uint64) ([]
 	case err != nil:
 	case l.form != object:
 		dst, err = s.wellKnown(append(dst, `,"value":`...), inner, l, fr, depth)
-	case l.messageSet:
-		err = noJSON(inner.message.FullName(), "a MessageSet")
 	default:
 		dst, err = s.fields(dst, l, fr, depth)
 	}

@@ -9,9 +9,6 @@ func (s *scratch) check(p *Program, at uint64, depth int) *Error {
 		return &Error{Reason: TooDeep, In: p.message.FullName()}
 	}
 	l := p.layout()
-	if l.messageSet {
-		return &Error{Reason: Malformed, In: p.message.FullName(), Detail: "a MessageSet"}
-	}
 	i, end := bounds(at)
 	w := s.wire[:end]
 	for i < len(w) {

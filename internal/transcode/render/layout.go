@@ -22,7 +22,6 @@ type layout struct {
 	cases  int      // how many oneofs have a place
 
 	extensible bool
-	messageSet bool // an old form of encoding, which cannot be read
 	form       wellKnown
 }
 
@@ -36,9 +35,6 @@ func newLayout(t *Types, md protoreflect.MessageDescriptor, extensions []protore
 		sparse:     make(map[uint64]uint32),
 		oneofs:     make([]uint32, md.Oneofs().Len()),
 		extensible: md.ExtensionRanges().Len() > 0,
-	}
-	if set, ok := md.(interface{ IsMessageSet() bool }); ok {
-		l.messageSet = set.IsMessageSet()
 	}
 	for i := range md.Oneofs().Len() {
 		if !md.Oneofs().Get(i).IsSynthetic() {

@@ -26,9 +26,9 @@ func (s *scratch) entriesOf(dst []byte, f *field, sl slot, depth int) ([]byte, *
 	l := f.sub.layout()
 	key, value := &l.fields[l.find(keyNumber)], &l.fields[l.find(valueNumber)]
 	base := len(s.entries)
-	err := s.collect(f.sub, key, sl.bits, base, depth)
+	err := s.collect(f.sub, key, value, sl.bits, depth)
 	for more := sl.more; more != 0 && err == nil; more = s.runs[more-1].next {
-		err = s.collect(f.sub, key, s.runs[more-1].at, base, depth)
+		err = s.collect(f.sub, key, value, s.runs[more-1].at, depth)
 	}
 	if err == nil {
 		err = s.sort(key, value, base, depth-1)
@@ -46,32 +46,59 @@ func (s *scratch) entriesOf(dst []byte, f *field, sl slot, depth int) ([]byte, *
 }
 
 // collect notes the entries in a run.
-func (s *scratch) collect(p *Program, key *field, at uint64, base, depth int) *Error {
+func (s *scratch) collect(p *Program, key, value *field, at uint64, depth int) *Error {
 	i, end := bounds(at)
 	for i < end {
 		tag, next := varint(s.wire[:end], i)
 		var content uint64
 		content, i = valueAt(s.wire[:end], tag, next)
-		l, fr, err := s.read(p, content, 0, depth-1)
-		if err != nil {
-			s.pop(fr)
-			return err
+		e, ok := s.plainEntry(content, key, value)
+		if !ok {
+			var err *Error
+			if e, err = s.anyEntry(p, content, depth); err != nil {
+				return err
+			}
 		}
-		k, v := int(l.find(keyNumber)), int(l.find(valueNumber))
-		e := entry{unset: true}
-		if e.key = s.number(fr, k); key.value != str {
+		if key.value != str {
 			e.key = sortable(key.value, e.key)
 		}
-		if s.has(fr, v) {
-			sl := s.slots[fr.slots+v]
-			e.value, e.more, e.unset = sl.bits, sl.more, false
-		}
-		runs := len(s.runs) // parts of values are still needed
-		s.pop(fr)
-		s.runs = s.runs[:runs]
 		s.entries = append(s.entries, e)
 	}
 	return nil
+}
+
+// plainEntry reads an entry as nearly all are encoded, which takes no frame: a key, a value, and nothing else. It
+// reports false for others.
+func (s *scratch) plainEntry(at uint64, key, value *field) (e entry, ok bool) {
+	i, end := bounds(at)
+	w := s.wire[:end]
+	if i == end || w[i] != keyNumber<<3|key.wire {
+		return e, false
+	}
+	if e.key, i = valueAt(w, uint64(key.wire), i+1); i < 0 || i == end || w[i] != valueNumber<<3|value.wire {
+		return e, false
+	}
+	e.key &= key.mask
+	e.value, i = valueAt(w, valueNumber<<3|uint64(value.wire), i+1)
+	return e, i == end
+}
+
+// anyEntry reads any entry.
+func (s *scratch) anyEntry(p *Program, at uint64, depth int) (entry, *Error) {
+	l, fr, err := s.read(p, at, 0, depth-1)
+	k, v := int(l.find(keyNumber)), int(l.find(valueNumber))
+	e := entry{key: s.number(fr, k), unset: true}
+	if err == nil && s.has(fr, v) {
+		sl := s.slots[fr.slots+v]
+		e = entry{key: e.key, value: sl.bits}
+		if l.fields[v].shape == message {
+			e.more = sl.more
+		}
+	}
+	runs := s.runs // parts of the value are still needed
+	s.pop(fr)
+	s.runs = runs
+	return e, err
 }
 
 // sort sorts the entries from base on, and leaves of those with one key the last.

@@ -27,9 +27,6 @@ func (p *Program) Open(wire []byte) (Message, error) {
 	m := Message{s}
 	l, fr, err := s.read(p, span(0, len(wire)), 0, maxDepth-1)
 	s.opened = opened{p, l, fr}
-	if l.messageSet {
-		err = errMalformed
-	}
 	if err == nil {
 		return m, nil
 	}

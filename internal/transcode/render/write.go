@@ -31,9 +31,6 @@ func (s *scratch) whole(dst []byte, p *Program, l *layout, fr frame, depth int) 
 	if l.form != object {
 		return s.wellKnown(dst, p, l, fr, depth)
 	}
-	if l.messageSet {
-		return dst, noJSON(p.message.FullName(), "a MessageSet")
-	}
 	start := len(dst)
 	dst, err := s.fields(dst, l, fr, depth)
 	if len(dst) == start {
