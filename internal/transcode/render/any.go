@@ -1,6 +1,6 @@
 package render
 
-import "strconv"
+import "fmt"
 
 // The places of an Any's fields.
 const (
@@ -25,7 +25,7 @@ func (s *scratch) any(dst []byte, p *Program, fr frame) ([]byte, *Error) {
 	}
 	inner := p.types.byURL(url)
 	if inner == nil {
-		return dst, s.failAny(&Error{Reason: UnknownAny, Detail: strconv.Quote(trimURL(url))})
+		return dst, s.failAny(&Error{Reason: UnknownAny, Detail: fmt.Sprintf("%.200q", url)})
 	}
 	if s.checking {
 		if err := s.check(inner, content, maxDepth); err != nil {

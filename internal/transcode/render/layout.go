@@ -32,7 +32,6 @@ func newLayout(t *Types, md protoreflect.MessageDescriptor, extensions []protore
 	own := md.Fields()
 	l := &layout{
 		fields:     make([]field, 1, 1+own.Len()+len(extensions)),
-		sparse:     make(map[uint64]uint32),
 		oneofs:     make([]uint32, md.Oneofs().Len()),
 		extensible: md.ExtensionRanges().Len() > 0,
 	}
@@ -68,6 +67,9 @@ func (l *layout) add(f field, oneof uint32) {
 	index := uint32(len(l.fields))
 	l.fields = append(l.fields, f)
 	if f.number > maxDense {
+		if l.sparse == nil {
+			l.sparse = make(map[uint64]uint32)
+		}
 		l.sparse[uint64(f.number)] = index
 		return
 	}

@@ -138,16 +138,13 @@ func (s *scratch) sort(key, value *field, base, depth int) *Error {
 
 // entry writes one entry.
 func (s *scratch) entry(dst []byte, key, value *field, e entry, depth int) ([]byte, *Error) {
-	switch key.value {
-	case str:
-		ok := true
-		if dst, ok = appendText(dst, s.text(e.key)); !ok {
-			if err := s.failText(key); err != nil {
-				return dst, err
-			}
-		}
-	default:
+	if key.value != str {
 		dst = append(appendKey(append(dst, '"'), key.value, e.key), '"')
+	} else {
+		var err *Error
+		if dst, err = s.value(dst, key, e.key, 0, depth); err != nil {
+			return dst, err
+		}
 	}
 	if e.unset {
 		depth = max(depth, 1) // what is not there is not too deep

@@ -129,9 +129,10 @@ func (m Message) checkBut(set int) *Error {
 
 // explain finds the error that a message is known by, now that it is known to have one. Nothing is left to do with m
 // then but to close it.
-// Of several, one that a decoder
-// finds comes first, in the order of the wire; then those of what is in an Any, in the order of their reasons; then
-// those of values without a JSON form, in the order of JSON, of which found is the first.
+//
+// Of several errors, one that a decoder finds comes first, in the order of the wire; then those of what is in an Any, in
+// the order of their reasons; then those of values without a JSON form, in the order of JSON, of which found is the
+// first. So the reason does not depend on how the message was read.
 func (m Message) explain(found *Error) error {
 	s := m.s
 	whole := span(0, len(s.wire))

@@ -204,11 +204,20 @@ func (r reference) compare(t testing.TB, p *render.Program, wire []byte) {
 	}
 }
 
+// given is the reason in an error of the package.
+func given(err error) render.Reason {
+	bad, ok := errors.AsType[*render.Error](err)
+	if !ok {
+		panic(fmt.Sprintf("%T: %v", err, err))
+	}
+	return bad.Reason
+}
+
 // rendered is what a program makes of wire.
 func (r reference) rendered(p *render.Program, wire []byte) ([]byte, render.Reason) {
 	m, err := p.Open(wire)
 	if err != nil {
-		return nil, err.(*render.Error).Reason
+		return nil, given(err)
 	}
 	defer m.Close()
 	var got []byte
@@ -218,7 +227,7 @@ func (r reference) rendered(p *render.Program, wire []byte) ([]byte, render.Reas
 		got, err = m.AppendJSON(nil)
 	}
 	if err != nil {
-		return nil, err.(*render.Error).Reason
+		return nil, given(err)
 	}
 	return got, ""
 }

@@ -2,7 +2,6 @@ package render
 
 import (
 	"math"
-	"strings"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -127,8 +126,7 @@ func (s *scratch) fieldMask(dst []byte, f *field, fr frame) ([]byte, *Error) {
 	}
 	start := len(dst)
 	sl := s.slots[fr.slots+1]
-	at, more := sl.bits, sl.more
-	for {
+	for at, more := sl.bits, sl.more; ; at, more = s.runs[more-1].at, s.runs[more-1].next {
 		i, end := bounds(at)
 		for i < end {
 			tag, next := varint(s.wire[:end], i)
@@ -137,21 +135,27 @@ func (s *scratch) fieldMask(dst []byte, f *field, fr frame) ([]byte, *Error) {
 			if len(dst) > start {
 				dst = append(dst, ',')
 			}
-			ok := true
-			if dst, ok = appendPath(dst, s.text(path)); !ok {
-				err := s.fail(noJSON(f.full, "the path %.100q", s.text(path)))
-				if !utf8.Valid(s.text(path)) {
-					err = s.failText(f)
-				}
-				if err != nil {
-					return dst, err
-				}
+			var err *Error
+			if dst, err = s.path(dst, f, s.text(path)); err != nil {
+				return dst, err
 			}
 		}
 		if more == 0 {
 			return append(dst, '"'), nil
 		}
-		at, more = s.runs[more-1].at, s.runs[more-1].next
+	}
+}
+
+// path writes one path of a FieldMask.
+func (s *scratch) path(dst []byte, f *field, path []byte) ([]byte, *Error) {
+	dst, ok := appendPath(dst, path)
+	switch {
+	case ok:
+		return dst, nil
+	case !utf8.Valid(path):
+		return dst, s.failText(f)
+	default:
+		return dst, s.fail(noJSON(f.full, "the path %.100q", path))
 	}
 }
 
@@ -177,6 +181,3 @@ func appendPath(dst, path []byte) ([]byte, bool) {
 	}
 	return dst, !begins
 }
-
-// trimURL is an Any's type URL for logs.
-func trimURL(url []byte) string { return strings.ToValidUTF8(string(url[:min(len(url), 200)]), "?") }

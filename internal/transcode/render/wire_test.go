@@ -230,6 +230,7 @@ func (g *wireMaker) scalar(b []byte, fd protoreflect.FieldDescriptor) (protowire
 		if g.chance(70) {
 			n = uint64(g.r.IntN(4))
 		}
+	default:
 	}
 	return protowire.VarintType, g.varint(b, n)
 }
