@@ -32,8 +32,9 @@ race: ## All tests, with the race detector
 	@$(call tool,gotestsum) --format pkgname --hide-summary=skipped -- -race -vet=off -timeout 20m $(PKG)
 
 .PHONY: crowd
-crowd: ## The log's contract with a million events and a thousand readers, too many for the race detector
+crowd: ## What the race detector is too slow for, or changes: a million events, a thousand readers; allocations
 	@go test -count=1 -run Contract ./internal/eventlog
+	@go test -count=1 -run DoesNotAllocate ./internal/transcode/...
 
 .PHONY: unit
 unit: ## The tests that need no browser, proxy or second process

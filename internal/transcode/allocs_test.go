@@ -1,7 +1,10 @@
+//go:build !race
+
+// With the race detector on, pools forget at random, on purpose.
+
 package transcode_test
 
 import (
-	"strconv"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -38,22 +41,6 @@ func TestAppendFrameDoesNotAllocate(t *testing.T) {
 		buf := e.AppendFrame(nil, id, wire)
 		if n := testing.AllocsPerRun(100, func() { buf = e.AppendFrame(buf[:0], id, wire) }); n != 0 {
 			t.Errorf("%s: %v allocations a frame, want none", c.name, n)
-		}
-	}
-}
-
-// More types than are remembered are only slower.
-func TestManyEventTypes(t *testing.T) {
-	post := &feedv1.WatchFeedResponse{}
-	m := methodOf(nil, descriptor(post))
-	m.Stream.Event.Field = descriptor(post).Fields().ByName("kind")
-	e := transcode.NewEncoder(m)
-	for range 2 {
-		for i := range 1000 {
-			post.Kind = "kind-" + strconv.Itoa(i)
-			if name, _ := frameOf(t, e, marshal(t, post)); name != post.Kind {
-				t.Fatalf("type %q, want %q", name, post.Kind)
-			}
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	chatv1 "github.com/grpc-sse/grpc-sse/internal/demo/gen/demo/chat/v1"
+	feedv1 "github.com/grpc-sse/grpc-sse/internal/demo/gen/demo/feed/v1"
 	"github.com/grpc-sse/grpc-sse/internal/event"
 	"github.com/grpc-sse/grpc-sse/internal/schema"
 	"github.com/grpc-sse/grpc-sse/internal/transcode"
@@ -170,6 +171,22 @@ func TestCaseValue(t *testing.T) {
 	} {
 		if _, got := frameOf(t, e, marshal(t, fromText(t, md, message))); got != want {
 			t.Errorf("%s: data %s, want %s", message, got, want)
+		}
+	}
+}
+
+// More types than are remembered are only slower.
+func TestManyEventTypes(t *testing.T) {
+	post := &feedv1.WatchFeedResponse{}
+	m := methodOf(nil, descriptor(post))
+	m.Stream.Event.Field = descriptor(post).Fields().ByName("kind")
+	e := transcode.NewEncoder(m)
+	for range 2 {
+		for i := range 1000 {
+			post.Kind = "kind-" + strconv.Itoa(i)
+			if name, _ := frameOf(t, e, marshal(t, post)); name != post.Kind {
+				t.Fatalf("type %q, want %q", name, post.Kind)
+			}
 		}
 	}
 }

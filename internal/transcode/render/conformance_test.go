@@ -68,7 +68,7 @@ func conformanceMessages(t testing.TB) (all []protoreflect.MessageDescriptor, ty
 func TestConformanceMessages(t *testing.T) {
 	all, types := conformanceMessages(t)
 	refused := 0
-	const messages = 600
+	const messages = 300
 	for i, md := range all {
 		r := rand.New(rand.NewPCG(uint64(i), 2))
 		g := newWireMaker(r, md.ParentFile(), types)

@@ -12,6 +12,7 @@ import (
 
 	feedv1 "github.com/grpc-sse/grpc-sse/internal/demo/gen/demo/feed/v1"
 	pricesv1 "github.com/grpc-sse/grpc-sse/internal/demo/gen/demo/prices/v1"
+	"github.com/grpc-sse/grpc-sse/internal/transcode/render"
 )
 
 // sample is a message such as backends stream.
@@ -110,4 +111,12 @@ func marshal(t testing.TB, m proto.Message) []byte {
 		t.Fatal(err)
 	}
 	return raw
+}
+
+func TestSamples(t *testing.T) {
+	for _, s := range samples() {
+		md := s.message.ProtoReflect().Descriptor()
+		wire := marshal(t, s.message)
+		reference{md: md, types: global}.compare(t, render.NewTypes(global).Program(md), wire)
+	}
 }
