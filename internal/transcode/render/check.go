@@ -30,7 +30,7 @@ func (s *scratch) check(p *Program, at uint64, depth int) *Error {
 		}
 		f := &l.fields[index]
 		if f.shape == mapped && depth == 0 {
-			return &Error{Reason: TooDeep, In: f.full}
+			return &Error{Reason: TooDeep, In: *f.full}
 		}
 		bits, next := valueAt(w, tag, next)
 		if next < 0 {
@@ -59,7 +59,7 @@ func (s *scratch) checkValue(f *field, bits uint64, depth int) *Error {
 	case f.sub != nil:
 		return s.check(f.sub, bits, depth)
 	case f.utf8 && !utf8.Valid(s.text(bits)):
-		return &Error{Reason: UTF8, In: f.full}
+		return &Error{Reason: UTF8, In: *f.full}
 	}
 	return nil
 }
@@ -69,7 +69,7 @@ func (s *scratch) checkPacked(f *field, at uint64) *Error {
 	i, end := bounds(at)
 	for i < end {
 		if _, i = valueAt(s.wire[:end], uint64(f.wire), i); i < 0 {
-			return &Error{Reason: Malformed, In: f.full}
+			return &Error{Reason: Malformed, In: *f.full}
 		}
 	}
 	return nil

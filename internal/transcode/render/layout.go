@@ -87,20 +87,20 @@ func (l *layout) find(number uint64) uint32 {
 	return l.sparse[number]
 }
 
-// field is how one field is read and written.
+// field is how one field is read and written. It fills a cache line: what reading needs comes first.
 type field struct {
-	name   string // `,"jsonName":`
 	mask   uint64 // the bits of a number that count
 	number protowire.Number
 	oneof  uint32 // 1 + its oneof's place among those of the layout; 0 for none
-	wire   uint8  // the wire type of one value
 	shape  shape
+	wire   uint8 // the wire type of one value
+	packs  bool  // a list that may be written as one block
+	utf8   bool  // a decoder refuses other bytes
 	value  kind
-	packs  bool // a list that may be written as one block
-	utf8   bool // a decoder refuses other bytes
+	name   string // `,"jsonName":`
 	sub    *Program
 	enum   *enum
-	full   protoreflect.FullName
+	full   *protoreflect.FullName // for errors
 }
 
 // shape is how a field's occurrences make up its value.
@@ -125,7 +125,7 @@ func newField(t *Types, fd protoreflect.FieldDescriptor) field {
 		number: fd.Number(),
 		wire:   form.wire,
 		value:  form.value,
-		full:   fd.FullName(),
+		full:   new(fd.FullName()),
 	}
 	if f.name == "" {
 		f.value = unnameable

@@ -33,13 +33,12 @@ func (s *scratch) entriesOf(dst []byte, f *field, sl slot, depth int) ([]byte, *
 	if err == nil {
 		err = s.sort(key, value, base, depth-1)
 	}
+	start := len(dst)
 	for i := base; i < len(s.entries) && err == nil; i++ {
-		if i == base {
-			dst = append(dst, '{')
-		} else {
-			dst = append(dst, ',')
-		}
 		dst, err = s.entry(dst, key, value, s.entries[i], depth-1)
+	}
+	if len(dst) > start {
+		dst[start] = '{' // in place of the first comma
 	}
 	s.entries = s.entries[:base]
 	return append(dst, '}'), err
@@ -136,17 +135,20 @@ func (s *scratch) sort(key, value *field, base, depth int) *Error {
 	return nil
 }
 
-// entry writes one entry.
+// entry writes one entry, with a comma before it.
 func (s *scratch) entry(dst []byte, key, value *field, e entry, depth int) ([]byte, *Error) {
-	if key.value != str {
-		dst = append(appendKey(append(dst, '"'), key.value, e.key), '"')
+	var err *Error
+	if key.value == str {
+		dst, err = s.prefixed(dst, ",", key, e.key)
 	} else {
-		var err *Error
-		if dst, err = s.value(dst, key, e.key, 0, depth); err != nil {
-			return dst, err
-		}
+		dst = append(appendKey(append(dst, ',', '"'), key.value, e.key), '"')
 	}
-	if e.unset {
+	switch {
+	case err != nil:
+		return dst, err
+	case value.value == str:
+		return s.prefixed(dst, ":", value, e.value)
+	case e.unset:
 		depth = max(depth, 1) // what is not there is not too deep
 	}
 	return s.value(append(dst, ':'), value, e.value, e.more, depth)

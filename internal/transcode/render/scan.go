@@ -2,6 +2,7 @@ package render
 
 import (
 	"encoding/binary"
+	"math"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -13,26 +14,15 @@ func (s *scratch) read(p *Program, at uint64, more uint32, depth int) (*layout, 
 	for {
 		l := p.layout()
 		fr := s.push(l)
-		err := s.parts(p, l, fr, at, more, depth)
+		err := s.scan(p, l, fr, at, depth)
+		for part := more; part != 0 && err == nil; part = s.runs[part-1].next {
+			err = s.scan(p, l, fr, s.runs[part-1].at, depth)
+		}
 		if err != errGrown {
 			return l, fr, err
 		}
 		s.pop(fr)
 	}
-}
-
-func (s *scratch) parts(p *Program, l *layout, fr frame, at uint64, more uint32, depth int) *Error {
-	if err := s.scan(p, l, fr, at, depth); err != nil {
-		return err
-	}
-	for more != 0 {
-		part := s.runs[more-1]
-		if err := s.scan(p, l, fr, part.at, depth); err != nil {
-			return err
-		}
-		more = part.next
-	}
-	return nil
 }
 
 // scan notes in a frame what one part of a message holds.
@@ -61,7 +51,10 @@ func (s *scratch) scan(p *Program, l *layout, fr frame, at uint64, depth int) *E
 			return errTooDeep
 		}
 		var bits uint64
-		if bits, i = valueAt(w, tag, i); i < 0 {
+		if tag&7 == wireBytes && i < len(w) && w[i] < 0x80 && int(w[i]) < len(w)-i { // as most are
+			bits = span(i+1, i+1+int(w[i]))
+			i = int(bits & math.MaxUint32)
+		} else if bits, i = valueAt(w, tag, i); i < 0 {
 			return errMalformed
 		}
 		if uint8(tag&7) != f.wire {

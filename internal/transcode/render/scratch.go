@@ -107,7 +107,7 @@ func (s *scratch) fail(err *Error) *Error {
 
 // failText is the way of an error about text that is not UTF-8, which a decoder finds, too, where it looks for it.
 func (s *scratch) failText(f *field) *Error {
-	err := &Error{Reason: UTF8, In: f.full}
+	err := &Error{Reason: UTF8, In: *f.full}
 	if f.utf8 {
 		return err
 	}

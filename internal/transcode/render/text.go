@@ -45,6 +45,22 @@ func appendText(dst, text []byte) ([]byte, bool) {
 	}
 }
 
+// appendPlain appends a prefix, and text as a JSON string. It appends nothing, and reports false, where text is not all
+// plain or dst has no room: this is for what is the case nearly always.
+func appendPlain(dst []byte, prefix string, text []byte) ([]byte, bool) {
+	start := len(dst)
+	end := start + len(prefix) + len(text) + 2
+	if end > cap(dst) || plainPrefix(text) != len(text) {
+		return dst, false
+	}
+	dst = dst[:end]
+	start += copy(dst[start:], prefix)
+	dst[start] = '"'
+	copy(dst[start+1:], text)
+	dst[end-1] = '"'
+	return dst, true
+}
+
 // appendEscape appends an ASCII character that may not stand for itself.
 func appendEscape(dst []byte, c byte) []byte {
 	switch c {

@@ -110,7 +110,7 @@ func (s *scratch) anyValue(dst []byte, l *layout, fr frame, depth int) ([]byte, 
 		f, sl := &l.fields[i], s.slots[fr.slots+i]
 		if f.value == double {
 			if n := math.Float64frombits(sl.bits); math.IsNaN(n) || math.IsInf(n, 0) {
-				return dst, s.fail(noJSON(f.full, "%v", n))
+				return dst, s.fail(noJSON(*f.full, "%v", n))
 			}
 		}
 		return s.value(dst, f, sl.bits, sl.more, depth)
@@ -155,7 +155,7 @@ func (s *scratch) path(dst []byte, f *field, path []byte) ([]byte, *Error) {
 	case !utf8.Valid(path):
 		return dst, s.failText(f)
 	default:
-		return dst, s.fail(noJSON(f.full, "the path %.100q", path))
+		return dst, s.fail(noJSON(*f.full, "the path %.100q", path))
 	}
 }
 

@@ -48,11 +48,13 @@ func (s *scratch) fields(dst []byte, l *layout, fr frame, depth int) ([]byte, *E
 			index := word<<6 + bits.TrailingZeros64(set)
 			f := &l.fields[index]
 			sl := &s.slots[fr.slots+index]
-			dst = append(dst, f.name...)
-			if f.shape < list {
-				dst, err = s.value(dst, f, sl.bits, sl.more, depth)
-			} else {
-				dst, err = s.field(dst, f, *sl, depth)
+			switch {
+			case f.value == str && f.shape < list:
+				dst, err = s.prefixed(dst, f.name, f, sl.bits)
+			case f.shape == message:
+				dst, err = s.message(append(dst, f.name...), f.sub, sl.bits, sl.more, depth)
+			default:
+				dst, err = s.field(append(dst, f.name...), f, *sl, depth)
 			}
 			if err != nil {
 				return dst, err
@@ -103,11 +105,7 @@ func (s *scratch) value(dst []byte, f *field, v uint64, more uint32, depth int) 
 	case double:
 		return appendFloat(dst, math.Float64frombits(v), 64), nil
 	case str:
-		dst, ok := appendText(dst, s.text(v))
-		if !ok {
-			return dst, s.failText(f)
-		}
-		return dst, nil
+		return s.prefixed(dst, "", f, v)
 	case octets:
 		dst = base64.StdEncoding.AppendEncode(append(dst, '"'), s.text(v))
 		return append(dst, '"'), nil
@@ -116,6 +114,19 @@ func (s *scratch) value(dst []byte, f *field, v uint64, more uint32, depth int) 
 	default: // unnameable
 		return dst, s.failText(f)
 	}
+}
+
+// prefixed writes a prefix and a string.
+func (s *scratch) prefixed(dst []byte, prefix string, f *field, v uint64) ([]byte, *Error) {
+	text := s.text(v)
+	if out, ok := appendPlain(dst, prefix, text); ok {
+		return out, nil
+	}
+	dst, ok := appendText(append(dst, prefix...), text)
+	if !ok {
+		return dst, s.failText(f)
+	}
+	return dst, nil
 }
 
 func unzigzag(v uint64) int64 { return int64(v>>1) ^ -int64(v&1) }
