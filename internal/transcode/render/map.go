@@ -47,10 +47,15 @@ func (s *scratch) entriesOf(dst []byte, f *field, sl slot, depth int) ([]byte, *
 // collect notes the entries in a run.
 func (s *scratch) collect(p *Program, key, value *field, at uint64, depth int) *Error {
 	i, end := bounds(at)
-	for i < end {
-		tag, next := varint(s.wire[:end], i)
-		var content uint64
-		content, i = valueAt(s.wire[:end], tag, next)
+	w := s.wire[:end]
+	for i < len(w) {
+		content, next, ok := short(w, i, w[i])
+		if !ok {
+			var tag uint64
+			tag, next = varint(w, i)
+			content, next = valueAt(w, tag, next)
+		}
+		i = next
 		e, ok := s.plainEntry(content, key, value)
 		if !ok {
 			var err *Error
@@ -71,15 +76,24 @@ func (s *scratch) collect(p *Program, key, value *field, at uint64, depth int) *
 func (s *scratch) plainEntry(at uint64, key, value *field) (e entry, ok bool) {
 	i, end := bounds(at)
 	w := s.wire[:end]
-	if i == end || w[i] != keyNumber<<3|key.wire {
-		return e, false
-	}
-	if e.key, i = valueAt(w, uint64(key.wire), i+1); i < 0 || i == end || w[i] != valueNumber<<3|value.wire {
+	if e.key, i, ok = part(w, i, keyNumber<<3|key.wire); !ok {
 		return e, false
 	}
 	e.key &= key.mask
-	e.value, i = valueAt(w, valueNumber<<3|uint64(value.wire), i+1)
-	return e, i == end
+	e.value, i, ok = part(w, i, valueNumber<<3|value.wire)
+	return e, ok && i == len(w)
+}
+
+// part reads a field with a tag at w[i:], if it is that.
+func part(w []byte, i int, tag byte) (v uint64, next int, ok bool) {
+	if v, next, ok = short(w, i, tag); ok {
+		return v, next, true
+	}
+	if i >= len(w) || w[i] != tag {
+		return 0, i, false
+	}
+	v, next = valueAt(w, uint64(tag), i+1)
+	return v, next, next >= 0
 }
 
 // anyEntry reads any entry.
@@ -103,24 +117,20 @@ func (s *scratch) anyEntry(p *Program, at uint64, depth int) (entry, *Error) {
 // sort sorts the entries from base on, and leaves of those with one key the last.
 func (s *scratch) sort(key, value *field, base, depth int) *Error {
 	entries := s.entries[base:]
-	order := func(a, b entry) int { return cmp.Compare(a.key, b.key) }
-	if key.value == str {
-		w := s.wire
-		order = func(a, b entry) int {
-			return bytes.Compare(w[a.key>>32:a.key&mask32], w[b.key>>32:b.key&mask32])
-		}
+	if len(entries) == 1 {
+		return nil
 	}
 	ascending := true
 	for i := 1; i < len(entries) && ascending; i++ {
-		ascending = order(entries[i-1], entries[i]) < 0
+		ascending = s.compare(key, entries[i-1].key, entries[i].key) < 0
 	}
 	if ascending {
 		return nil
 	}
-	slices.SortStableFunc(entries, order)
+	slices.SortStableFunc(entries, func(a, b entry) int { return s.compare(key, a.key, b.key) })
 	kept := entries[:0]
 	for i, e := range entries {
-		if i+1 < len(entries) && order(e, entries[i+1]) == 0 {
+		if i+1 < len(entries) && s.compare(key, e.key, entries[i+1].key) == 0 {
 			if e.unset {
 				continue
 			}
@@ -133,6 +143,14 @@ func (s *scratch) sort(key, value *field, base, depth int) *Error {
 	}
 	s.entries = s.entries[:base+len(kept)]
 	return nil
+}
+
+// compare compares two keys.
+func (s *scratch) compare(key *field, a, b uint64) int {
+	if key.value == str {
+		return bytes.Compare(s.text(a), s.text(b))
+	}
+	return cmp.Compare(a, b)
 }
 
 // entry writes one entry, with a comma before it.

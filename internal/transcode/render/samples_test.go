@@ -29,6 +29,7 @@ func samples() []sample {
 		{"small", small()},
 		{"numbers", numbers()},
 		{"medium", medium()},
+		{"maps", maps()},
 		{"large", large()},
 	}
 }
@@ -49,8 +50,13 @@ func numbers() proto.Message {
 	}
 }
 
-// medium has about 900 bytes: messages in each other, lists, maps, times.
+// medium has about 900 bytes: messages in each other, lists of them, times, 64-bit numbers, an enum.
 func medium() proto.Message {
+	return &channelz.GetTopChannelsResponse{Channel: []*channelz.Channel{channel(7, 9)}, End: true}
+}
+
+// maps has about 800 bytes, and six maps.
+func maps() proto.Message {
 	peer := func(n int) *attributes.AttributeContext_Peer {
 		return &attributes.AttributeContext_Peer{
 			Ip: fmt.Sprintf("10.4.17.%d", n), Port: int64(40_000 + n), Principal: "spiffe://acme.example/ns/billing/sa/invoices",
@@ -79,29 +85,33 @@ func medium() proto.Message {
 func large() proto.Message {
 	m := &channelz.GetTopChannelsResponse{End: true}
 	for i := range 100 {
-		channel := &channelz.Channel{
-			Ref: &channelz.ChannelRef{ChannelId: int64(i), Name: fmt.Sprintf("channel %d", i)},
-			Data: &channelz.ChannelData{
-				State:        &channelz.ChannelConnectivityState{State: channelz.ChannelConnectivityState_READY},
-				Target:       fmt.Sprintf("dns:///backend-%d.acme.example:443", i),
-				CallsStarted: int64(i) * 7919, CallsSucceeded: int64(i) * 7907, CallsFailed: int64(i * 12),
-				LastCallStartedTimestamp: timestamppb.New(at.Add(time.Duration(i) * time.Second)),
-				Trace:                    &channelz.ChannelTrace{NumEventsLogged: int64(i * 5), CreationTimestamp: timestamppb.New(at)},
-			},
-		}
-		for j := range 4 {
-			channel.Data.Trace.Events = append(channel.Data.Trace.Events, &channelz.ChannelTraceEvent{
-				Description: "Channel Connectivity change to \"READY\"", Severity: channelz.ChannelTraceEvent_CT_INFO,
-				Timestamp: timestamppb.New(at.Add(time.Duration(j) * time.Millisecond)),
-				ChildRef: &channelz.ChannelTraceEvent_SubchannelRef{
-					SubchannelRef: &channelz.SubchannelRef{SubchannelId: int64(i*10 + j), Name: "subchannel"},
-				},
-			})
-			channel.SubchannelRef = append(channel.SubchannelRef, &channelz.SubchannelRef{SubchannelId: int64(i*10 + j), Name: "backend"})
-		}
-		m.Channel = append(m.Channel, channel)
+		m.Channel = append(m.Channel, channel(i, 4))
 	}
 	return m
+}
+
+func channel(n, events int) *channelz.Channel {
+	c := &channelz.Channel{
+		Ref: &channelz.ChannelRef{ChannelId: int64(n), Name: fmt.Sprintf("channel %d", n)},
+		Data: &channelz.ChannelData{
+			State:        &channelz.ChannelConnectivityState{State: channelz.ChannelConnectivityState_READY},
+			Target:       fmt.Sprintf("dns:///backend-%d.acme.example:443", n),
+			CallsStarted: int64(n) * 7919, CallsSucceeded: int64(n) * 7907, CallsFailed: int64(n * 12),
+			LastCallStartedTimestamp: timestamppb.New(at.Add(time.Duration(n) * time.Second)),
+			Trace:                    &channelz.ChannelTrace{NumEventsLogged: int64(n * 5), CreationTimestamp: timestamppb.New(at)},
+		},
+	}
+	for i := range events {
+		c.Data.Trace.Events = append(c.Data.Trace.Events, &channelz.ChannelTraceEvent{
+			Description: "Channel Connectivity change to \"READY\"", Severity: channelz.ChannelTraceEvent_CT_INFO,
+			Timestamp: timestamppb.New(at.Add(time.Duration(i) * time.Millisecond)),
+			ChildRef: &channelz.ChannelTraceEvent_SubchannelRef{
+				SubchannelRef: &channelz.SubchannelRef{SubchannelId: int64(n*10 + i), Name: "subchannel"},
+			},
+		})
+		c.SubchannelRef = append(c.SubchannelRef, &channelz.SubchannelRef{SubchannelId: int64(n*10 + i), Name: "backend"})
+	}
+	return c
 }
 
 func marshal(t testing.TB, m proto.Message) []byte {

@@ -65,6 +65,11 @@ func (s *scratch) scan(p *Program, l *layout, fr frame, at uint64, depth int) *E
 		}
 		bit := uint64(1) << (index & 63)
 		switch {
+		case f.shape >= list:
+			if f.wire == wireBytes && tag < 0x80 {
+				i = runEnd(w, i, byte(tag))
+			}
+			s.extend(fr, index, start, i)
 		case f.oneof == 0 && f.shape == single || f.shape == implicit:
 			if bits &= f.mask; bits == 0 && f.shape == implicit {
 				seen[index>>6] &^= bit
@@ -79,7 +84,7 @@ func (s *scratch) scan(p *Program, l *layout, fr frame, at uint64, depth int) *E
 			slots[index].bits = bits
 			seen[index>>6] |= bit
 		default:
-			if err := s.note(l, fr, index, f, start, i, bits, depth); err != nil {
+			if err := s.note(l, fr, index, f, bits, depth); err != nil {
 				return err
 			}
 		}
@@ -87,8 +92,28 @@ func (s *scratch) scan(p *Program, l *layout, fr frame, at uint64, depth int) *E
 	return nil
 }
 
-// note puts one occurrence of a field, which is at start…end with its tag, into its slot.
-func (s *scratch) note(l *layout, fr frame, index uint32, f *field, start, end int, bits uint64, depth int) *Error {
+// short reads a field whose tag has one byte, and bytes of which there are few, at w[i:], if it is that: most are.
+func short(w []byte, i int, tag byte) (at uint64, next int, ok bool) {
+	if i >= len(w)-1 || w[i] != tag || tag&0x87 != wireBytes || w[i+1] >= 0x80 {
+		return 0, i, false
+	}
+	next = i + 2 + int(w[i+1])
+	return span(i+2, next), next, next <= len(w)
+}
+
+// runEnd is where the occurrences of a field end that follow each other from w[i:] on, as far as they are short.
+func runEnd(w []byte, i int, tag byte) int {
+	for {
+		_, next, ok := short(w, i, tag)
+		if !ok {
+			return i
+		}
+		i = next
+	}
+}
+
+// note puts one occurrence of a singular field into its slot.
+func (s *scratch) note(l *layout, fr frame, index uint32, f *field, bits uint64, depth int) *Error {
 	seen := &s.seen[fr.seen+int(index>>6)]
 	bit := uint64(1) << (index & 63)
 	if f.oneof != 0 {
@@ -112,9 +137,7 @@ func (s *scratch) note(l *layout, fr frame, index uint32, f *field, start, end i
 			s.chain(&s.slots[fr.slots+int(index)], bits)
 			return nil
 		}
-	case list, mapped:
-		s.extend(fr, index, start, end)
-		return nil
+	case list, mapped: // have no business here
 	}
 	*seen |= bit
 	s.slots[fr.slots+int(index)] = slot{bits: bits}

@@ -50,7 +50,10 @@ func (s *scratch) fields(dst []byte, l *layout, fr frame, depth int) ([]byte, *E
 			sl := &s.slots[fr.slots+index]
 			switch {
 			case f.value == str && f.shape < list:
-				dst, err = s.prefixed(dst, f.name, f, sl.bits)
+				var ok bool
+				if dst, ok = appendPlain(dst, f.name, s.text(sl.bits)); !ok {
+					dst, err = s.prefixed(dst, f.name, f, sl.bits)
+				}
 			case f.shape == message:
 				dst, err = s.message(append(dst, f.name...), f.sub, sl.bits, sl.more, depth)
 			default:
