@@ -63,8 +63,7 @@ func (s *scratch) scan(p *Program, l *layout, fr frame, at uint64, depth int) *E
 			}
 			continue
 		}
-		bit := uint64(1) << (index & 63)
-		switch {
+		switch bit := uint64(1) << (index & 63); {
 		case f.shape >= list:
 			if f.wire == wireBytes && tag < 0x80 {
 				i = runEnd(w, i, byte(tag))
@@ -78,11 +77,10 @@ func (s *scratch) scan(p *Program, l *layout, fr frame, at uint64, depth int) *E
 			slots[index].bits = bits
 			seen[index>>6] |= bit
 		case f.oneof == 0 && f.shape <= implicitText && seen[index>>6]&bit == 0:
-			if f.shape == implicitText && isEmpty(bits) {
-				continue
+			if f.shape == text || !isEmpty(bits) {
+				slots[index].bits = bits
+				seen[index>>6] |= bit
 			}
-			slots[index].bits = bits
-			seen[index>>6] |= bit
 		default:
 			if err := s.note(l, fr, index, f, bits, depth); err != nil {
 				return err
