@@ -10,8 +10,11 @@ import (
 )
 
 const (
-	// maxClients bounds the cursors kept for clients, all together.
+	// maxClients bounds the cursors kept for clients, all together. Half of them are for clients with a principal: whoever
+	// can connect can invent names.
 	maxClients = 1 << 16
+	// expireEvery is how often a full store looks for what has expired.
+	expireEvery = time.Minute
 	// clientAge is how long a cursor is kept that nobody uses, the end of a stream included.
 	clientAge = 24 * time.Hour
 )
@@ -24,8 +27,10 @@ var ErrUnknownAck = errors.New("feed: the id is none of a stream that this clien
 type clients struct {
 	now func() time.Time
 
-	mu      sync.Mutex
-	cursors map[client]*kept
+	mu        sync.Mutex
+	cursors   map[client]*kept
+	anonymous int // how many of them
+	expired   time.Time
 }
 
 // client is one stream of one named client. The check stands for method and request: two streams of the same client
@@ -56,13 +61,17 @@ func (f *Feed) recall(d *demand) error {
 		d.Cursor = k.text
 		return nil
 	}
-	if len(c.cursors) >= maxClients {
+	if c.fullLocked(d.Principal) {
 		c.expireLocked()
 	}
-	if len(c.cursors) >= maxClients {
+	if c.fullLocked(d.Principal) {
 		return &BusyError{Reason: "overload"}
 	}
 	return nil
+}
+
+func (c *clients) fullLocked(principal access.Principal) bool {
+	return len(c.cursors) >= maxClients || principal.Anonymous() && c.anonymous >= maxClients/2
 }
 
 // remember keeps where a client begins that has no cursor yet: id, which it is told in stream.open. A client that is told
@@ -72,6 +81,9 @@ func (c *clients) remember(name client, id event.ID) {
 	defer c.mu.Unlock()
 	if c.cursors[name] == nil {
 		c.cursors[name] = &kept{id: id, text: id.String(), used: c.now()}
+		if name.principal.Anonymous() {
+			c.anonymous++
+		}
 	}
 }
 
@@ -113,10 +125,18 @@ func (f *Feed) Ack(principal access.Principal, name string, id event.ID) error {
 
 // expireLocked drops the cursors that nobody has used for long.
 func (c *clients) expireLocked() {
-	oldest := c.now().Add(-clientAge)
+	now := c.now()
+	if now.Sub(c.expired) < expireEvery {
+		return
+	}
+	c.expired = now
 	for name, k := range c.cursors {
-		if k.used.Before(oldest) {
-			delete(c.cursors, name)
+		if now.Sub(k.used) <= clientAge {
+			continue
+		}
+		delete(c.cursors, name)
+		if name.principal.Anonymous() {
+			c.anonymous--
 		}
 	}
 }

@@ -2,6 +2,7 @@ package feed_test
 
 import (
 	"errors"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -230,4 +231,46 @@ func TestLostKeptCursors(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestKeptCursorsAreBounded fills the room for clients that nobody vouches for: those with a principal still find some,
+// and a day later all do.
+func TestKeptCursorsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := items(t)
+		keeper := w.join("")
+		named := func(client string, principal access.Principal) error {
+			s, err := w.feed.Subscribe(w.request(func(r *feed.Request) {
+				w.joining("")(r)
+				r.ClientID, r.Principal = client, principal
+			}))
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			s.Opening(nil, 0)
+			return nil
+		}
+		var nobody access.Principal
+		for n := range 1 << 15 {
+			if err := named(strconv.Itoa(n), nobody); err != nil {
+				t.Fatalf("client %d: %v", n, err)
+			}
+		}
+		busy := &feed.BusyError{}
+		if err := named("one more", nobody); !errors.As(err, &busy) {
+			t.Errorf("one anonymous client too many: %v", err)
+		}
+		if err := named("7", nobody); err != nil {
+			t.Errorf("one that is known: %v", err)
+		}
+		if err := named("one more", access.Principal{1}); err != nil {
+			t.Errorf("one with a principal: %v", err)
+		}
+		time.Sleep(25 * time.Hour)
+		if err := named("one more", nobody); err != nil {
+			t.Errorf("a day later: %v", err)
+		}
+		closing(keeper)
+	})
 }
