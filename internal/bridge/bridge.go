@@ -215,7 +215,8 @@ func (b *Bridge) Run(ctx context.Context) error {
 			failed <- err
 		}
 	})
-	serve(&work, server, bounded(delivery.Listener(main), b.settings.Sockets, b.logger), failed)
+	sockets := bounded(delivery.Listener(main), b.settings.Sockets, b.logger)
+	serve(&work, server, sockets, failed)
 	adminServer := b.adminServer()
 	if admin != nil {
 		serve(&work, adminServer, admin, failed)
@@ -229,7 +230,10 @@ func (b *Bridge) Run(ctx context.Context) error {
 	}
 	b.feed.Close()
 	shutdown(server)
+	// Connections that were taken over are none of the server's: who does not take the last bytes is not waited for.
+	last := time.AfterFunc(lastWrites, sockets.reset)
 	b.handlers.Wait()
+	last.Stop()
 	shutdown(adminServer)
 	return err
 }

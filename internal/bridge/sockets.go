@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -14,15 +13,17 @@ const refusalsAge = time.Minute
 // bounded accepts at most limit connections at once, and resets those beyond it as soon as they are there. Without it a
 // flood of connections takes every file descriptor: then nothing can be accepted or dialled any more, probes included, and
 // who waits is not even refused. EventSource tries again after a reset.
-func bounded(ln net.Listener, limit int, logger *slog.Logger) net.Listener {
-	return &boundedListener{Listener: ln, limit: int64(limit), logger: logger}
+func bounded(ln net.Listener, limit int, logger *slog.Logger) *boundedListener {
+	return &boundedListener{Listener: ln, limit: limit, logger: logger, open: map[*socket]struct{}{}}
 }
 
 type boundedListener struct {
 	net.Listener
-	limit  int64
+	limit  int
 	logger *slog.Logger
-	open   atomic.Int64
+
+	mu   sync.Mutex
+	open map[*socket]struct{}
 
 	// Used by Accept alone, which net/http calls from one goroutine.
 	refused  int       // since it was logged
@@ -40,11 +41,32 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		if !ok {
 			return conn, nil
 		}
-		if l.open.Add(1) <= l.limit {
-			return &socket{TCPConn: tcp, closed: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
+		if s := l.take(tcp); s != nil {
+			return s, nil
 		}
-		l.open.Add(-1)
 		l.refuse(tcp)
+	}
+}
+
+// take counts the connection; nil where there is no room for it.
+func (l *boundedListener) take(tcp *net.TCPConn) *socket {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.open) >= l.limit {
+		return nil
+	}
+	s := &socket{TCPConn: tcp, from: l}
+	l.open[s] = struct{}{}
+	return s
+}
+
+// reset resets every connection that is open, so that nobody waits for a client any longer that takes nothing.
+func (l *boundedListener) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for s := range l.open {
+		_ = s.SetLinger(0)
+		_ = s.TCPConn.Close() // counted out by who holds it
 	}
 }
 
@@ -64,11 +86,13 @@ func (l *boundedListener) refuse(tcp *net.TCPConn) {
 // must end here, or it would count for ever.
 type socket struct {
 	*net.TCPConn
-	closed func()
+	from *boundedListener
 }
 
 // Close closes the connection.
 func (s *socket) Close() error {
-	defer s.closed()
+	s.from.mu.Lock()
+	delete(s.from.open, s)
+	s.from.mu.Unlock()
 	return s.TCPConn.Close()
 }

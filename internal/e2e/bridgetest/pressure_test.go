@@ -150,3 +150,15 @@ func TestBackPressureWithoutReaders(t *testing.T) {
 	}
 	s.expect("stream.end", `"code":0`)
 }
+
+// A bridge that ends does not wait for a reader that takes nothing, however patient it is otherwise.
+func TestStalledReaderDoesNotHoldTheBridge(t *testing.T) {
+	b, address := scripted(t)
+	w := start(t, upstreams(address)+"write_timeout: 600s\n")
+	conn := w.narrow()
+	if _, err := conn.Write([]byte("GET /v1/chain/stalled?count=5000&size=1024 HTTP/1.1\r\nHost: bridge\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, b, "stalled")
+	w.stop()
+}
