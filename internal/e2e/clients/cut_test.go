@@ -25,7 +25,10 @@ type client struct {
 	// halves: where a response ends cleanly inside a frame it takes what it has for the whole. HTTP/1 responses that end
 	// with their connection can look so; chunked ones and HTTP/2 cannot.
 	halves bool
-	read   func(t *testing.T, streams []reading) []seen
+	// chunked: its responses are, and each time the lines may be in other chunks. So responses differ in length, and a cut
+	// near the end of one can lie behind the end of another.
+	chunked bool
+	read    func(t *testing.T, streams []reading) []seen
 }
 
 var clients = []client{
@@ -33,7 +36,7 @@ var clients = []client{
 	{name: "eventsource-plain", ended: "status 204", plain: true},
 	{name: "fetch-event-source-get", ended: "resolved"},
 	{name: "fetch-event-source-post", post: true, ended: "resolved"},
-	{name: "ndjson", post: true, ended: "status 204"},
+	{name: "ndjson", post: true, ended: "status 204", chunked: true},
 	{name: "openai", post: true, ended: "[DONE]", plain: true},
 	{name: "go-sse", ended: "status 204", halves: true, read: inGo},
 }
@@ -86,6 +89,9 @@ func (w *world) takesHalves(t *testing.T, c client, how cutproxy.Cut, step int) 
 	}
 }
 
+// maxChunking is more than what the frames of chunks take in the responses of this test: their sizes and line ends.
+const maxChunking = 64
+
 // cutEverywhere reads the stream many times at once; each time the first response is cut step bytes further on. It
 // returns what was wrong, at most five problems.
 func (w *world) cutEverywhere(t *testing.T, c client, how cutproxy.Cut, step int) (problems []string) {
@@ -129,7 +135,11 @@ func (w *world) cutEverywhere(t *testing.T, c client, how cutproxy.Cut, step int
 		streams = append(streams, ask(strconv.Itoa(after)))
 	}
 	for i, saw := range c.read(t, streams) {
-		if problem := w.wrong(c, stream, saw, 1); problem != "" && len(problems) < 5 {
+		cuts := 1
+		if c.chunked && i*step >= length-maxChunking {
+			cuts = 0 // nothing may be lost there, either
+		}
+		if problem := w.wrong(c, stream, saw, cuts); problem != "" && len(problems) < 5 {
 			problems = append(problems, fmt.Sprintf("cut after %d of %d bytes: %s\nsaw %+v", i*step, length, problem, saw))
 		}
 	}
