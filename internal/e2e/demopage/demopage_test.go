@@ -124,10 +124,22 @@ func (u user) choose(selector, value string) {
 	u.p.Eval(patience, fmt.Sprintf(`document.querySelector(%q).value = %q`, selector, value), nil)
 }
 
+// click presses a button, once it can be pressed: not before the page's script has run.
 func (u user) click(id string) {
 	u.t.Helper()
-	u.p.Eval(patience, fmt.Sprintf(
-		`const b = document.getElementById(%q); if (b.disabled) throw new Error(b.id + ' cannot be pressed'); b.click()`, id), nil)
+	deadline := time.Now().Add(patience)
+	for {
+		var pressed bool
+		u.p.Eval(patience, fmt.Sprintf(
+			`const b = document.getElementById(%q); if (b.disabled) return false; b.click(); return true`, id), &pressed)
+		if pressed {
+			return
+		}
+		if time.Now().After(deadline) {
+			u.t.Fatalf("%s cannot be pressed", id)
+		}
+		u.p.Eval(patience, `await new Promise((done) => setTimeout(done, 100))`, nil)
+	}
 }
 
 func TestCutAndResume(t *testing.T) {

@@ -234,4 +234,5 @@ setInterval(() => {
 // /?stream=feed chooses a stream, and /?stream=feed&start starts it.
 const asked = new URLSearchParams(location.search);
 choose(Object.hasOwn(streams, asked.get('stream')) ? asked.get('stream') : 'chat');
+byId('start').disabled = false; // pressed earlier, it would send the form and load the page anew
 if (asked.has('start')) start();
