@@ -64,6 +64,7 @@ func cutAndResume(t *testing.T, p *browser.Page) {
 				await new Promise((done) => setTimeout(done, 50));
 			}`, nil)
 	}
+	wait(`!document.getElementById('start').disabled`)
 	p.Eval(guard, `document.getElementById('start').click()`, nil)
 	wait(`number('n-events') > 40`)
 	p.Eval(guard, `document.getElementById('cut').click()`, nil)
