@@ -72,6 +72,7 @@ type Log struct {
 	sealed      time.Time // zero: not sealed
 	closed      bool
 	changed     chan struct{} // closed at the next change that a reader waits for; nil while nobody does
+	watchers    watchers      // replaced, never changed
 	room        chan struct{} // the same for the writer
 }
 
@@ -98,8 +99,9 @@ func (l *Log) Append(build func(dst []byte, id event.ID) []byte) {
 		return
 	}
 	grown := l.appendLocked(build) - l.trimLocked()
-	l.wakeLocked()
+	readers := l.wakeLocked()
 	l.mu.Unlock()
+	readers.tell()
 	l.budget.grew(grown)
 	if l.mode == Shared && l.budget.short() { // although all that others need not keep was taken
 		l.budget.shrank(l.trimTo(l.budget.floor()))
@@ -150,12 +152,14 @@ func (l *Log) nextSegmentSize(record int) int {
 // Seal says that nothing follows: readers get io.EOF after the last record. Evicted may be called before it returns.
 func (l *Log) Seal() {
 	l.mu.Lock()
+	var readers watchers
 	if l.sealed.IsZero() && !l.closed {
 		l.sealed = l.now()
-		l.wakeLocked()
+		readers = l.wakeLocked()
 	}
 	idle := l.readers == 0 && !l.closed
 	l.mu.Unlock()
+	readers.tell()
 	if idle {
 		l.budget.released()
 	}
@@ -179,16 +183,9 @@ func (l *Log) closeLocked() (freed int) {
 		freed += s.cost(l.beside)
 	}
 	l.segments, l.sent, l.unsent = nil, 0, 0
-	l.wakeLocked()
+	l.wakeLocked().tell()
 	l.wakeWriterLocked()
 	return freed
-}
-
-func (l *Log) wakeLocked() {
-	if l.changed != nil {
-		close(l.changed)
-		l.changed = nil
-	}
 }
 
 func (l *Log) wakeWriterLocked() {

@@ -70,9 +70,11 @@ func (l *Log) Changed(pos event.Position) <-chan struct{} {
 	return l.changed
 }
 
-// Wake makes every channel that Changed returned be closed, although nothing was appended: readers look again.
+// Wake closes every channel that Changed returned and tells every watcher, although nothing was appended: readers look
+// again.
 func (l *Log) Wake() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.wakeLocked()
+	readers := l.wakeLocked()
+	l.mu.Unlock()
+	readers.tell()
 }

@@ -1,0 +1,47 @@
+package eventlog
+
+import "slices"
+
+// Watcher is told of changes. One watcher stands for any number of readers: it is what makes an append cost the same
+// whether ten readers are waiting or ten thousand.
+type Watcher = interface {
+	// Changed says that Read or what Wake is about may answer otherwise than before. It is called by whoever changes the
+	// log, some time after the change, once for any number of changes; locks may be held. It must not wait, and must not
+	// call the log.
+	Changed()
+}
+
+// Watch has w told of every change from now on, until Unwatch.
+func (l *Log) Watch(w Watcher) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watchers = append(slices.Clip(l.watchers), w) // who tells reads the old list without the lock
+}
+
+// Unwatch takes back one Watch. Changed may be called a last time after it has returned.
+func (l *Log) Unwatch(w Watcher) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i := slices.Index(l.watchers, w); i >= 0 {
+		l.watchers = slices.Concat(l.watchers[:i], l.watchers[i+1:])
+	}
+}
+
+// wakeLocked wakes readers that wait, and returns the watchers to be told once the lock is released: whom it wakes looks
+// at the log at once.
+func (l *Log) wakeLocked() watchers {
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
+	return l.watchers
+}
+
+type watchers []Watcher
+
+// tell says that the log has changed.
+func (w watchers) tell() {
+	for _, one := range w {
+		one.Changed()
+	}
+}
