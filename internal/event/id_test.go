@@ -84,3 +84,30 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkID is the cost of an id: made for every event, read once for every connection.
+func BenchmarkID(b *testing.B) {
+	mark := event.NewMark()
+	for name, id := range map[string]event.ID{
+		"event":    event.At(1_763_776_000_000_000, mark),
+		"snapshot": {Position: 1_763_776_000_000_000, Mark: mark, Snapshot: 1_763_776_000_000_100},
+		"backend":  {Position: 1_763_776_000_000_000, Mark: mark, Check: event.CheckOf("a.B.C", nil), Backend: []byte("offset-12")},
+	} {
+		text := id.String()
+		b.Run("append/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			dst := make([]byte, 0, event.MaxLen)
+			for b.Loop() {
+				dst = id.Append(dst[:0])
+			}
+		})
+		b.Run("parse/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, ok := event.Parse(text); !ok {
+					b.Fatal("refused")
+				}
+			}
+		})
+	}
+}

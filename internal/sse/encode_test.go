@@ -111,11 +111,20 @@ func TestAppendFrameDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// BenchmarkAppendFrame puts an id, a type and data around each other, as for every event; the second has line ends.
 func BenchmarkAppendFrame(b *testing.B) {
-	dst, id, data := make([]byte, 0, 1024), []byte("1763776000000000.0123456789abcdef"), []byte(strings.Repeat("x", 200))
-	name := sse.MustEventName("price")
-	b.SetBytes(int64(len(data)))
-	for b.Loop() {
-		dst = sse.AppendFrame(dst[:0], id, name, data)
+	id, name := []byte("1763776000000000.0123456789abcdef"), sse.MustEventName("price")
+	for _, c := range []struct{ name, data string }{
+		{"line", strings.Repeat("x", 200)},
+		{"lines", strings.Repeat("twenty bytes a line\n", 10)},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			dst, data := make([]byte, 0, 1024), []byte(c.data)
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				dst = sse.AppendFrame(dst[:0], id, name, data)
+			}
+		})
 	}
 }
