@@ -84,6 +84,7 @@ type Feed struct {
 	maxReaders int
 	logger     *slog.Logger
 	now        func() time.Time
+	logClock   func() time.Time // nil: the log's own, which is cheaper
 
 	clients clients // has a lock of its own
 
@@ -110,6 +111,7 @@ type key struct {
 
 // New makes a feed. Close ends it.
 func New(o Options) *Feed {
+	logClock := o.Now
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -117,7 +119,7 @@ func New(o Options) *Feed {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	f := &Feed{
-		budget: o.Budget, maxCalls: o.MaxCalls, maxReaders: o.MaxReaders, logger: o.Logger, now: o.Now,
+		budget: o.Budget, maxCalls: o.MaxCalls, maxReaders: o.MaxReaders, logger: o.Logger, now: o.Now, logClock: logClock,
 		runs: map[event.Run]*run{}, keyed: map[key]*run{}, shared: map[access.StreamKey]*run{}, idle: make(chan struct{}),
 	}
 	f.clients = clients{now: o.Now, cursors: map[client]*kept{}}

@@ -122,7 +122,7 @@ func (f *Feed) makeRunLocked(d *demand, o runOptions) *run {
 		Beside: d.size(), BesideRecord: d.sizeOfEvent(),
 		// Called with locks held that are taken under feed.mu elsewhere: the sweeper does the rest.
 		Evicted: func() { r.evicted.Store(true) },
-		Now:     f.now,
+		Now:     f.logClock,
 	})
 	r.follow()
 	r.ctx, r.cancel = context.WithCancelCause(f.ctx)
