@@ -71,6 +71,29 @@ func BenchmarkShared(b *testing.B) {
 	}
 }
 
+// BenchmarkAppendWithReaders appends to a shared log that nobody, one or many read, for all of whom one watcher stands. The
+// frame is built by copying, which is counted. The budget is 130 ns, whatever the number of readers.
+func BenchmarkAppendWithReaders(b *testing.B) {
+	for _, readers := range []int{0, 1, 10_000} {
+		b.Run(fmt.Sprintf("readers=%d", readers), func(b *testing.B) {
+			b.ReportAllocs()
+			l := benchLog(eventlog.Shared)
+			defer l.Close()
+			for range readers {
+				l.Attach()
+			}
+			if readers > 0 {
+				l.Watch(new(counter))
+			}
+			record := make([]byte, 200)
+			build := func(dst []byte, _ event.ID) []byte { return append(dst, record...) }
+			for b.Loop() {
+				l.Append(build)
+			}
+		})
+	}
+}
+
 // BenchmarkWaitRoom asks for room while a reader is a little behind, as after every message.
 func BenchmarkWaitRoom(b *testing.B) {
 	for name, mode := range map[string]eventlog.Mode{"paced": eventlog.Paced, "shared": eventlog.Shared} {
@@ -113,6 +136,70 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
+// BenchmarkReadEnd asks for more at the end of a log, where a reader that keeps up finds nothing, or one record.
+func BenchmarkReadEnd(b *testing.B) {
+	for _, behind := range []event.Position{0, 1} {
+		b.Run(fmt.Sprintf("behind=%d", behind), func(b *testing.B) {
+			b.ReportAllocs()
+			l := benchLog(eventlog.Shared)
+			defer l.Close()
+			add(l, 10_000, string(make([]byte, 300)))
+			_, end := l.Bounds()
+			for b.Loop() {
+				if _, next, err := l.Read(end-behind, 64<<10); err != nil || next != end {
+					b.Fatal(next, err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkContended reads the end of a log, and reads again, while a writer appends as fast as it can and others read.
+func BenchmarkContended(b *testing.B) {
+	for _, readers := range []int{1, 4} {
+		b.Run(fmt.Sprintf("readers=%d", readers), func(b *testing.B) {
+			b.ReportAllocs()
+			l := benchLog(eventlog.Shared)
+			add(l, 100, string(make([]byte, 200)))
+			var work sync.WaitGroup
+			stop := make(chan struct{})
+			for range readers - 1 {
+				work.Go(func() {
+					for running(stop) {
+						_, end := l.Bounds()
+						_, _, _ = l.Read(end-1, 64<<10)
+					}
+				})
+			}
+			record := make([]byte, 200)
+			build := func(dst []byte, _ event.ID) []byte { return append(dst, record...) }
+			appended := 0
+			work.Go(func() {
+				for ; running(stop); appended++ {
+					l.Append(build)
+				}
+			})
+			for b.Loop() {
+				_, end := l.Bounds()
+				_, _, _ = l.Read(end-1, 64<<10)
+			}
+			close(stop)
+			work.Wait()
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(appended), "ns/append")
+			l.Close()
+		})
+	}
+}
+
+func running(stop <-chan struct{}) bool {
+	select {
+	case <-stop:
+		return false
+	default:
+		return true
+	}
+}
+
 // BenchmarkReadGenerations is BenchmarkRead of a log with as many generations as it can have.
 func BenchmarkReadGenerations(b *testing.B) {
 	b.ReportAllocs()
@@ -135,7 +222,52 @@ func BenchmarkReadGenerations(b *testing.B) {
 	}
 }
 
-// BenchmarkWakeUp measures from an append until every waiting reader has read it.
+// BenchmarkWatch measures from an append until a watcher has woken a goroutine and that has read for each of its readers.
+func BenchmarkWatch(b *testing.B) {
+	for _, readers := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprintf("readers=%d", readers), func(b *testing.B) {
+			b.ReportAllocs()
+			l := benchLog(eventlog.Shared)
+			wake, swept := make(signal, 1), make(chan struct{})
+			l.Watch(wake)
+			var work sync.WaitGroup
+			work.Go(func() {
+				positions := make([]event.Position, readers)
+				for i := range positions {
+					positions[i] = l.Start()
+				}
+				for range wake {
+					for i, pos := range positions {
+						_, positions[i], _ = l.Read(pos, 64<<10)
+					}
+					swept <- struct{}{}
+				}
+			})
+			record := make([]byte, 200)
+			build := func(dst []byte, _ event.ID) []byte { return append(dst, record...) }
+			for b.Loop() {
+				l.Append(build)
+				<-swept
+			}
+			l.Unwatch(wake)
+			close(wake)
+			work.Wait()
+			l.Close()
+		})
+	}
+}
+
+// signal is a watcher that wakes a goroutine.
+type signal chan struct{}
+
+func (s signal) Changed() {
+	select {
+	case s <- struct{}{}:
+	default:
+	}
+}
+
+// BenchmarkWakeUp measures from an append until every reader has read it, each of which waits by itself.
 func BenchmarkWakeUp(b *testing.B) {
 	for _, readers := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprintf("readers=%d", readers), func(b *testing.B) {

@@ -44,7 +44,7 @@ func TestBudgetTakesSealedLogsOldestFirst(t *testing.T) {
 	sealed("read").Attach()
 	sealed("new")
 	live := newLog(eventlog.Options{Budget: b})
-	add(live, 300, kilobyte)
+	add(live, 250, kilobyte)
 	if strings.Join(evicted, ",") != "old" {
 		t.Fatalf("evicted %v", evicted)
 	}

@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
 	"sync"
 	"time"
 
@@ -56,6 +57,7 @@ type Log struct {
 	beside   int // bytes that count beside each record and its index entry
 	budget   *Budget
 	evicted  func()
+	clock    func() int64 // nanoseconds since the log was made
 	now      func() time.Time
 
 	// mu guards what follows. It is never held while the budget's locks are taken.
@@ -78,16 +80,27 @@ type Log struct {
 
 // New makes an empty log.
 func New(o Options) *Log {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	l := &Log{
 		limits: o.Limits, mode: o.Mode, overhead: overheadBytes + o.Beside, beside: o.BesideRecord,
-		budget: o.Budget, evicted: o.Evicted, now: o.Now,
+		budget: o.Budget, evicted: o.Evicted, now: o.Now, clock: newClock(o.Now),
 		generations: []generation{{mark: o.Mark, start: o.First}},
+	}
+	if l.now == nil {
+		l.now = time.Now
 	}
 	l.budget.add(l)
 	return l
+}
+
+// newClock makes the clock that ages are counted with, of a time that may be nil. Without one the computer's date is not
+// asked for: that is half the cost, and dates jump.
+func newClock(now func() time.Time) func() int64 {
+	if now == nil {
+		made := time.Now()
+		return func() int64 { return int64(time.Since(made)) }
+	}
+	made := now()
+	return func() int64 { return int64(now().Sub(made)) }
 }
 
 // Append adds the record that build appends to dst for the id it is given, and wakes the readers. It never waits: the
@@ -98,7 +111,8 @@ func (l *Log) Append(build func(dst []byte, id event.ID) []byte) {
 		l.mu.Unlock()
 		return
 	}
-	grown := l.appendLocked(build) - l.trimLocked()
+	now := l.clock()
+	grown := l.appendLocked(build, now) - l.trimLocked(now)
 	readers := l.wakeLocked()
 	l.mu.Unlock()
 	readers.tell()
@@ -109,26 +123,29 @@ func (l *Log) Append(build func(dst []byte, id event.ID) []byte) {
 }
 
 // appendLocked adds one record and returns the bytes of memory it took.
-func (l *Log) appendLocked(build func([]byte, event.ID) []byte) (grown int) {
+func (l *Log) appendLocked(build func([]byte, event.ID) []byte, now int64) (grown int) {
 	g := l.newest()
 	id := event.At(g.position(l.last+1), g.mark)
-	now := l.now().UnixNano()
+	var seg *segment
 	var n int
 	var record []byte
 	if k := len(l.segments); k > 0 {
-		n, record = l.segments[k-1].append(build, id, now)
+		seg = l.segments[k-1]
+		grown = -seg.cost(l.beside)
+		n, record = seg.append(build, id, now)
+		grown += seg.cost(l.beside)
 	} else {
 		record = build([]byte{}, id)
 	}
 	if record != nil { // it did not fit
-		seg := newSegment(l.last+1, l.nextSegmentSize(len(record)))
+		seg = newSegment(l.last+1, l.nextSegmentSize(len(record)), seg)
 		seg.add(record, now)
 		l.segments = append(l.segments, seg)
-		n, grown = len(record), cap(seg.buf)
+		n, grown = len(record), seg.cost(l.beside)
 	}
 	l.last++
 	l.unsent += n
-	return grown + indexEntryBytes + l.beside
+	return grown
 }
 
 // overheadBytes is about what a log and its run cost beside its records and Options.Beside. It is counted so that many
@@ -146,7 +163,21 @@ const (
 func (l *Log) nextSegmentSize(record int) int {
 	size := max(minSegment, (l.sent+l.unsent)/2)
 	size = min(size, maxSegment, max(l.limits.Bytes/8, 1<<10), max(l.budget.floor()/4, minSegment))
-	return max(size, record)
+	size = 1 << (bits.Len(uint(size)) - 1) // down to a power of two
+	if record > size {
+		return allocated(record)
+	}
+	return size
+}
+
+// allocated rounds up to what Go's allocator has pieces of: powers of two, and many pages. So what is counted is what is
+// held.
+func allocated(size int) int {
+	const page, most = 8 << 10, 32 << 10
+	if size <= most {
+		return 1 << bits.Len(uint(size-1))
+	}
+	return (size + page - 1) / page * page
 }
 
 // Seal says that nothing follows: readers get io.EOF after the last record. Evicted may be called before it returns.
@@ -208,7 +239,7 @@ func (l *Log) Written(pos event.Position) {
 	l.written = upto
 	l.sent += n
 	l.unsent -= n
-	freed := l.trimLocked()
+	freed := l.trimLocked(l.clock())
 	if l.mode != Shared && l.budget.tight() {
 		freed += l.trimToLocked(l.budget.floor())
 	}

@@ -47,6 +47,6 @@ type Options struct {
 	Budget *Budget
 	// Evicted is called, without locks held, when the budget took this log away. May be nil.
 	Evicted func()
-	// Now tells the time. Nil means time.Now.
+	// Now tells the time. Nil means the computer's, and is faster: ages are then counted without asking for the date.
 	Now func() time.Time
 }

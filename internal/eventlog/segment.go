@@ -1,7 +1,9 @@
 package eventlog
 
 import (
+	"slices"
 	"sort"
+	"unsafe"
 
 	"github.com/grpc-sse/grpc-sse/internal/event"
 )
@@ -18,18 +20,33 @@ type segment struct {
 	base  ordinal
 	buf   []byte
 	ends  []uint32
-	times []int64 // unix nanoseconds, rising but for the clock's jumps
+	times []int64 // as the log's clock has them: rising, unless Options.Now goes back
 }
 
-// indexEntryBytes is what one record costs in ends and times.
-const indexEntryBytes = 4 + 8
+// segmentBytes is what a segment costs beside buf, ends and times: itself and its places in the log's list, which may be
+// half empty.
+const segmentBytes = int(unsafe.Sizeof(segment{})) + 2*int(unsafe.Sizeof((*segment)(nil)))
 
-func newSegment(base ordinal, size int) *segment {
-	return &segment{base: base, buf: make([]byte, 0, size)}
+// newSegment makes a segment for size bytes, and for as many records as these will be if they are like those of before,
+// which may be nil. Grow takes as much as the allocator gives anyway, so that what is counted is what is held.
+func newSegment(base ordinal, size int, before *segment) *segment {
+	s := &segment{base: base, buf: make([]byte, 0, size)}
+	if before != nil && len(before.buf) > 0 {
+		const spare = 8 // an eighth more: records differ
+		records := len(before.ends) * size / len(before.buf)
+		records = min(records+records/spare+1, size/minRecord+1)
+		s.ends, s.times = slices.Grow(s.ends, records), slices.Grow(s.times, records)
+	}
+	return s
 }
+
+// minRecord is the least that newSegment expects of a record: one that is empty says nothing of those that follow.
+const minRecord = 16
 
 // cost is the memory that the segment holds, in bytes, with so many more beside each record.
-func (s *segment) cost(beside int) int { return cap(s.buf) + len(s.ends)*(indexEntryBytes+beside) }
+func (s *segment) cost(beside int) int {
+	return segmentBytes + cap(s.buf) + 4*cap(s.ends) + 8*cap(s.times) + beside*len(s.ends)
+}
 
 func (s *segment) last() ordinal { return s.base + ordinal(len(s.ends)) - 1 }
 

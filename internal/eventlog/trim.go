@@ -1,41 +1,69 @@
 package eventlog
 
-import "time"
+import (
+	"sort"
+	"time"
+)
 
 // trimLocked drops what retention does not ask for, oldest first, and returns the bytes of memory it freed.
-func (l *Log) trimLocked() (freed int) {
-	tooOld := l.now().Add(-l.limits.Age).UnixNano()
-	return l.dropWhile(func(s *segment) bool {
-		kept := l.sent
-		events := int(l.written - l.first)
-		if l.mode != Paced {
-			kept, events = l.sent+l.unsent, int(l.last-l.first)
-		}
-		return events > l.limits.Events || kept > l.limits.Bytes || s.times[l.first+1-s.base] < tooOld
+func (l *Log) trimLocked(now int64) (freed int) {
+	tooOld := now - int64(l.limits.Age)
+	kept, newest := l.sent, l.written
+	if l.mode != Paced {
+		kept, newest = l.sent+l.unsent, l.last
+	}
+	return l.dropWhile(func(p ordinal, s *segment, before int) bool {
+		return int(newest-p) >= l.limits.Events || kept-before > l.limits.Bytes || s.times[p-s.base] < tooOld
 	})
 }
 
-// dropWhile drops the oldest record as long as it may go and drop says so. It may go when it was sent (or the log is
-// not paced) and another one follows it: a log always holds at least one record.
-func (l *Log) dropWhile(drop func(*segment) bool) (freed int) {
+// dropWhile drops the oldest records as long as they may go and drop says so. They may go when they were sent (or the log
+// is not paced) and another one follows: a log always holds at least one record. drop is asked about the record p in s,
+// once before bytes of records before it are gone. Where it says no, it must say so of all that follow: of a segment it is
+// only asked about a few.
+func (l *Log) dropWhile(drop func(p ordinal, s *segment, before int) bool) (freed int) {
+	before := 0
 	for l.first+1 < l.last && (l.first < l.written || l.mode != Paced) {
-		s := l.segments[0]
-		if !drop(s) {
+		s, oldest := l.segments[0], l.first+1
+		most := min(s.last(), l.last-1)
+		if l.mode == Paced {
+			most = min(most, l.written)
+		}
+		goes := func(n int) bool { return drop(oldest+ordinal(n), s, before+s.size(oldest, oldest+ordinal(n)-1)) }
+		if !goes(0) {
 			break
 		}
-		p := l.first + 1
-		if n := s.size(p, p); p > l.written {
-			l.unsent -= n
-			l.written = p // nobody will be written it any more
-		} else {
-			l.sent -= n
+		n := 1 // as it nearly always is
+		if left := int(most - oldest); left > 0 && goes(1) {
+			n += sort.Search(left, func(i int) bool { return !goes(i + 1) })
 		}
-		l.first = p
-		if p == s.last() {
-			freed += s.cost(l.beside)
-			l.segments[0] = nil
-			l.segments = l.segments[1:]
+		upto := l.first + ordinal(n)
+		before += s.size(oldest, upto)
+		freed += l.dropUpTo(upto)
+		if upto < most {
+			break
 		}
+	}
+	return freed
+}
+
+// dropUpTo drops the records up to p, which is in the oldest segment.
+func (l *Log) dropUpTo(p ordinal) (freed int) {
+	s := l.segments[0]
+	size := s.size(l.first+1, p)
+	if p > l.written {
+		sent := s.size(l.first+1, max(l.written, l.first))
+		l.sent -= sent
+		l.unsent -= size - sent
+		l.written = p // nobody will be written it any more
+	} else {
+		l.sent -= size
+	}
+	l.first = p
+	if p == s.last() {
+		freed = s.cost(l.beside)
+		l.segments[0] = nil
+		l.segments = l.segments[1:]
 	}
 	return freed
 }
@@ -46,7 +74,7 @@ func (l *Log) Expire() (sealed time.Time) {
 	l.mu.Lock()
 	freed := 0
 	if !l.closed {
-		freed = l.trimLocked()
+		freed = l.trimLocked(l.clock())
 	}
 	sealed = l.sealed
 	l.mu.Unlock()
@@ -66,10 +94,13 @@ func (l *Log) trimTo(keep int) (freed int) {
 }
 
 func (l *Log) trimToLocked(keep int) (freed int) {
+	kept, newest := l.sent, l.written
 	if l.mode == Shared {
-		return l.dropWhile(func(*segment) bool { return l.sent+l.unsent+int(l.last-l.first)*l.beside > keep })
+		kept, newest = l.sent+l.unsent, l.last
 	}
-	return l.dropWhile(func(*segment) bool { return l.first < l.written && l.sent+int(l.written-l.first)*l.beside > keep })
+	return l.dropWhile(func(p ordinal, _ *segment, before int) bool {
+		return p <= newest && kept-before+int(newest-p+1)*l.beside > keep
+	})
 }
 
 // evict closes the log if it is sealed and nobody reads it. It returns the memory freed.
