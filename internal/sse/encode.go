@@ -16,14 +16,35 @@ import (
 // There is always at least one data line, since a block without data dispatches nothing. Readers get data back with
 // LF for every line end; bytes that are not UTF-8 go out as they are and are read as U+FFFD.
 func AppendFrame(dst, id []byte, name EventName, data []byte) []byte {
+	dst = appendFields(dst, id, name)
+	dst = appendLines(dst, dataField, data)
+	return append(dst, '\n')
+}
+
+// Begin appends a frame up to where its data begins, for data that is appended in place. [End] completes it.
+func Begin(dst, id []byte, name EventName) []byte {
+	return append(appendFields(dst, id, name), dataField...)
+}
+
+// End completes the frame that [Begin] has begun: its data is dst from at on. The frame is then as AppendFrame makes it.
+func End(dst []byte, at int) []byte {
+	if data := dst[at:]; hasLineEnd(data) {
+		dst = appendLines(dst[:at-len(dataField)], dataField, bytes.Clone(data))
+		return append(dst, '\n')
+	}
+	return append(dst, "\n\n"...)
+}
+
+const dataField = "data: "
+
+func appendFields(dst, id []byte, name EventName) []byte {
 	dst = appendID(dst, id)
 	if !name.IsZero() {
 		dst = append(dst, "event: "...)
 		dst = append(dst, name.name...)
 		dst = append(dst, '\n')
 	}
-	dst = appendLines(dst, "data: ", data)
-	return append(dst, '\n')
+	return dst
 }
 
 // AppendComment appends a comment, which readers ignore: ":\n\n" for an empty text, else ": <line>\n" for each line of
@@ -77,8 +98,13 @@ func appendRetry(dst []byte, retry time.Duration) []byte {
 }
 
 func appendID(dst, id []byte) []byte {
-	if len(id) == 0 || bytes.IndexByte(id, 0) >= 0 || lineEnd(id) >= 0 {
+	if len(id) == 0 {
 		return dst
+	}
+	for _, c := range id {
+		if c == 0 || c == '\n' || c == '\r' {
+			return dst
+		}
 	}
 	dst = append(dst, "id: "...)
 	dst = append(dst, id...)
@@ -87,8 +113,7 @@ func appendID(dst, id []byte) []byte {
 
 // appendLines appends prefix and "\n" around every line of text; an empty text is one empty line.
 func appendLines(dst []byte, prefix string, text []byte) []byte {
-	// JSON has no line end, and two vectorised searches that find nothing are faster than one for both characters.
-	if bytes.IndexByte(text, '\n') < 0 && bytes.IndexByte(text, '\r') < 0 {
+	if !hasLineEnd(text) {
 		dst = append(dst, prefix...)
 		dst = append(dst, text...)
 		return append(dst, '\n')
@@ -107,6 +132,12 @@ func appendLines(dst []byte, prefix string, text []byte) []byte {
 		}
 		text = text[end+1:]
 	}
+}
+
+// hasLineEnd reports whether there is a CR or LF. JSON has none, and two vectorised searches that find nothing are faster
+// than one for both characters.
+func hasLineEnd(text []byte) bool {
+	return bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0
 }
 
 // lineEnd is the index of the first CR or LF, or -1. It looks at nothing behind that: a search for each of the two

@@ -42,6 +42,11 @@ func TestAppendFrame(t *testing.T) {
 			if diff := cmp.Diff("before"+test.want, string(got)); diff != "" {
 				t.Errorf("frame (-want +got):\n%s", diff)
 			}
+			begun := sse.Begin([]byte("before"), []byte(test.id), test.eventName)
+			got = sse.End(append(begun, test.data...), len(begun))
+			if diff := cmp.Diff("before"+test.want, string(got)); diff != "" {
+				t.Errorf("frame made in place (-want +got):\n%s", diff)
+			}
 		})
 	}
 }

@@ -70,7 +70,12 @@ func FuzzEncoder(f *testing.F) {
 		stream = sse.AppendComment(stream, comment)
 		stream = sse.AppendOpening(stream, delay, []byte(id), eventName, []byte(data))
 		stream = sse.AppendComment(stream, comment)
-		stream = sse.AppendFrame(stream, []byte(id), eventName, []byte(data))
+		frame := sse.AppendFrame(nil, []byte(id), eventName, []byte(data))
+		begun := sse.Begin(nil, []byte(id), eventName)
+		if inPlace := sse.End(append(begun, data...), len(begun)); !bytes.Equal(inPlace, frame) {
+			t.Errorf("made in place it is %q, else %q", inPlace, frame)
+		}
+		stream = append(stream, frame...)
 		stream = sse.AppendRetryFrame(stream, delay, eventName, []byte(data))
 
 		e := standardEvent{Type: "message", Data: strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(data)}

@@ -66,40 +66,57 @@ func (e *Encoder) AppendJSON(dst, wire []byte) ([]byte, error) {
 // case's value) as one line of JSON. A message that cannot be rendered becomes a stream.undecodable frame under the
 // same id, so that the position is used up either way. The frame depends on nothing but id and wire.
 func (e *Encoder) AppendFrame(dst []byte, id event.ID, wire []byte) []byte {
+	if cap(dst)-len(dst) >= roomFactor*len(wire)+roomForFields {
+		return e.appendFrame(dst, id, wire)
+	}
+	// Frames are appended to a piece of memory until it is full. There dst would grow a little with every field, to be
+	// thrown away each time.
 	s := scratches.Get().(*scratch)
 	defer s.release()
-	s.id = id.Append(s.id[:0])
-	name, err := e.event(s, wire)
-	if err != nil {
-		bad := e.undecodable(err, wire)
-		if e.Undecodable != nil {
-			e.told.Do(func() { e.Undecodable(bad) })
-		}
-		name, s.data = undecodableName, appendUndecodable(s.data[:0], bad)
-	}
-	return sse.AppendFrame(dst, s.id, name, s.data)
+	s.frame = e.appendFrame(s.frame[:0], id, wire)
+	return append(dst, s.frame...)
 }
 
-// event puts the data of an event into s, and returns its type.
-func (e *Encoder) event(s *scratch, wire []byte) (sse.EventName, error) {
+// How much room a frame takes, most often: that of its message this many times, and this much for its other fields.
+const roomFactor, roomForFields = 2, 512
+
+// appendFrame writes the frame in place.
+func (e *Encoder) appendFrame(dst []byte, id event.ID, wire []byte) []byte {
+	var text [event.MaxLen]byte
+	idText := id.Append(text[:0])
+	out, err := e.event(dst, idText, wire)
+	if err == nil {
+		return out
+	}
+	bad := e.undecodable(err, wire)
+	if e.Undecodable != nil {
+		e.told.Do(func() { e.Undecodable(bad) })
+	}
+	return sse.AppendFrame(dst, idText, undecodableName, appendUndecodable(nil, bad))
+}
+
+// event appends the frame of a message that can be rendered.
+func (e *Encoder) event(dst, id, wire []byte) ([]byte, error) {
 	m, err := e.program.Open(wire)
 	if err != nil {
-		return sse.EventName{}, err
+		return dst, err
 	}
 	defer m.Close()
+	name, ok := e.namer.name(m)
+	dst = sse.Begin(dst, id, name)
+	data := len(dst)
 	if e.cases != nil {
-		s.data, err = m.AppendCase(s.data[:0], e.cases)
+		dst, err = m.AppendCase(dst, e.cases)
 	} else {
-		s.data, err = m.AppendJSON(s.data[:0])
+		dst, err = m.AppendJSON(dst)
 	}
 	if err != nil {
-		return sse.EventName{}, err
+		return dst, err
 	}
-	name, ok := e.namer.name(m)
 	if !ok {
 		e.badNames.Add(1)
 	}
-	return name, nil
+	return sse.End(dst, data), nil
 }
 
 func (e *Encoder) undecodable(err error, wire []byte) *UndecodableError {
@@ -110,18 +127,18 @@ func (e *Encoder) undecodable(err error, wire []byte) *UndecodableError {
 	return bad
 }
 
-// scratch holds the buffers that one frame needs.
-type scratch struct{ id, data []byte }
+// scratch holds a frame that is written before its place is known.
+type scratch struct{ frame []byte }
 
 // maxScratchBytes is how large a buffer may be to be kept: one huge message must not hold its size for ever.
 const maxScratchBytes = 1 << 18
 
-var scratches = sync.Pool{New: func() any { return &scratch{id: make([]byte, 0, event.MaxLen)} }}
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // release gives s back. Nothing that was handed out may point into it.
 func (s *scratch) release() {
-	if cap(s.data) > maxScratchBytes {
-		s.data = nil
+	if cap(s.frame) > maxScratchBytes {
+		s.frame = nil
 	}
 	scratches.Put(s)
 }

@@ -38,6 +38,25 @@ func TestFrame(t *testing.T) {
 	}
 }
 
+// A frame is the same wherever it is written: with any room behind dst, whose bytes before it stay.
+func TestFrameAnywhere(t *testing.T) {
+	m := methodOf(nil, descriptor(&feedv1.WatchFeedResponse{}))
+	e, id := transcode.NewEncoder(m), event.At(7, event.NewMark())
+	good := marshal(t, &feedv1.WatchFeedResponse{Sequence: 3, Text: strings.Repeat("\x01", 300)}) // JSON is six times as long
+	for name, wire := range map[string][]byte{
+		"good": good, "malformed": good[:len(good)-1], "no UTF-8": append(good, marshal(t, &feedv1.WatchFeedResponse{Kind: "k"})[:1]...),
+		"no JSON": marshal(t, &feedv1.WatchFeedResponse{Sequence: 3, Text: "t", Time: &timestamppb.Timestamp{Seconds: 1 << 60}}),
+	} {
+		want := string(e.AppendFrame(nil, id, wire))
+		for room := range 4000 {
+			dst := append(make([]byte, 0, room+len("before")), "before"...)
+			if got := string(e.AppendFrame(dst, id, wire)); got != "before"+want {
+				t.Fatalf("%s, room for %d bytes: %q, want %q", name, room, got, want)
+			}
+		}
+	}
+}
+
 // parts takes a frame apart.
 func parts(t *testing.T, frame []byte) (name, data string) {
 	t.Helper()
