@@ -79,11 +79,6 @@ func (ignored) HandleRPC(context.Context, stats.RPCStats)                       
 func (ignored) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
 func (ignored) HandleConn(context.Context, stats.ConnStats)                       {}
 
-func bareWay(tb testing.TB, address string, options ...grpc.DialOption) way {
-	tb.Helper()
-	return receiving(plain(tb, address, options...), nil, func() {}, grpc.ForceCodecV2(rawCodec{}))
-}
-
 func generatedWay(tb testing.TB, address string) way {
 	tb.Helper()
 	return receiving(plain(tb, address), &feedv1.WatchFeedResponse{}, func() {}, grpc.ForceCodecV2(protoCodec{}))
@@ -145,32 +140,36 @@ func (c *counted) AppendFrame(dst []byte, id event.ID, wire []byte) []byte {
 }
 
 // feedWay is the whole path, into the log of a new run each time. read reads the run until done is closed.
-func feedWay(tb testing.TB, address string, share schema.Share, read func(tb testing.TB, s *feed.Subscription, done <-chan struct{})) way {
-	tb.Helper()
-	u := connect(tb, address)
-	f := feed.New(feed.Options{Budget: eventlog.NewBudget(256 << 20)})
-	tb.Cleanup(f.Close)
-	output := (&feedv1.WatchFeedResponse{}).ProtoReflect().Descriptor()
-	m := &schema.Method{Name: "demo.feed.v1.FeedService.WatchFeed", Path: path, Output: output, Stream: schema.Stream{
-		Retention: schema.Retention{Age: 10 * time.Minute, Events: 10_000, Bytes: 8 << 20}, IdleTimeout: time.Minute,
-		Share: share, Event: schema.EventType{Field: output.Fields().ByName("kind")},
-	}}
-	encoder := transcode.NewEncoder(m)
-	key := access.StreamKey{}
-	return func(tb testing.TB, messages int) {
+func feedWay(
+	share schema.Share, read func(tb testing.TB, s *feed.Subscription, done <-chan struct{}),
+) func(testing.TB, string) way {
+	return func(tb testing.TB, address string) way {
 		tb.Helper()
-		last := &counted{Encoder: encoder, left: messages, done: make(chan struct{})}
-		key[0]++
-		s, err := f.Subscribe(feed.Request{
-			Method: m, Caller: u, Encoder: func() feed.Encoder { return last }, Wire: request(messages), StreamKey: key,
-		})
-		if err != nil {
-			tb.Fatal(err)
+		u := connect(tb, address)
+		f := feed.New(feed.Options{Budget: eventlog.NewBudget(256 << 20)})
+		tb.Cleanup(f.Close)
+		output := (&feedv1.WatchFeedResponse{}).ProtoReflect().Descriptor()
+		m := &schema.Method{Name: "demo.feed.v1.FeedService.WatchFeed", Path: path, Output: output, Stream: schema.Stream{
+			Retention: schema.Retention{Age: 10 * time.Minute, Events: 10_000, Bytes: 8 << 20}, IdleTimeout: time.Minute,
+			Share: share, Event: schema.EventType{Field: output.Fields().ByName("kind")},
+		}}
+		encoder := transcode.NewEncoder(m)
+		key := access.StreamKey{}
+		return func(tb testing.TB, messages int) {
+			tb.Helper()
+			last := &counted{Encoder: encoder, left: messages, done: make(chan struct{})}
+			key[0]++
+			s, err := f.Subscribe(feed.Request{
+				Method: m, Caller: u, Encoder: func() feed.Encoder { return last }, Wire: request(messages), StreamKey: key,
+			})
+			if err != nil {
+				tb.Fatal(err)
+			}
+			s.Opening(nil, 0)
+			read(tb, s, last.done)
+			s.Forget()
+			s.Close()
 		}
-		s.Opening(nil, 0)
-		read(tb, s, last.done)
-		s.Forget()
-		s.Close()
 	}
 }
 
@@ -196,26 +195,41 @@ func keepingUp(tb testing.TB, s *feed.Subscription, _ <-chan struct{}) {
 	}
 }
 
+// bareWay makes the floor, with dial options of its own.
+func bareWay(options ...grpc.DialOption) func(testing.TB, string) way {
+	return func(tb testing.TB, address string) way {
+		tb.Helper()
+		return receiving(plain(tb, address, options...), nil, func() {}, grpc.ForceCodecV2(rawCodec{}))
+	}
+}
+
 // ways are all that is measured, the floor first.
 var ways = []struct {
 	name string
 	make func(tb testing.TB, address string) way
 }{
-	{"RecvMsg", func(tb testing.TB, address string) way { return bareWay(tb, address) }},
-	{"RecvMsg+stats", func(tb testing.TB, address string) way { return bareWay(tb, address, grpc.WithStatsHandler(ignored{})) }},
+	{"RecvMsg", bareWay()},
+	{"RecvMsg+stats", bareWay(grpc.WithStatsHandler(ignored{}))},
 	{"generated", generatedWay},
 	{"generated+protojson", protojsonWay},
 	{"upstream", upstreamWay},
-	{"log/shared/unread", func(tb testing.TB, address string) way { return feedWay(tb, address, schema.SharePublic, nobody) }},
-	{"log/shared/read", func(tb testing.TB, address string) way { return feedWay(tb, address, schema.SharePublic, keepingUp) }},
-	{"log/own/read", func(tb testing.TB, address string) way { return feedWay(tb, address, schema.ShareNone, keepingUp) }},
+	{"log/shared/unread", feedWay(schema.SharePublic, nobody)},
+	{"log/shared/read", feedWay(schema.SharePublic, keepingUp)},
+	{"log/own/read", feedWay(schema.ShareNone, keepingUp)},
 }
 
 // perCall is how many messages a call has, so that its beginning and end do not count.
 const perCall = 50_000
 
-func BenchmarkIngest(b *testing.B) {
-	address := startServer(b)
+// BenchmarkIngest has the backend in a process of its own.
+func BenchmarkIngest(b *testing.B) { measure(b, startServer(b)) }
+
+// BenchmarkIngestInside has the backend in this process, whose cost is in all figures, the floor's too. With -cpu 1 the
+// two take turns on one core, in batches as deep as the stream's window.
+func BenchmarkIngestInside(b *testing.B) { measure(b, startInside(b)) }
+
+func measure(b *testing.B, address string) {
+	b.Helper()
 	for _, w := range ways {
 		b.Run(w.name, func(b *testing.B) {
 			take := w.make(b, address)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,7 +18,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	feedv1 "github.com/grpc-sse/grpc-sse/internal/demo/gen/demo/feed/v1"
 )
@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 
 // message is what the backend sends: 200 bytes.
 var message = func() []byte {
-	m := &feedv1.WatchFeedResponse{Sequence: 1 << 20, Kind: "comment", Time: &timestamppb.Timestamp{Seconds: 1_700_000_000, Nanos: 5}}
+	m := &feedv1.WatchFeedResponse{Sequence: 1 << 20, Kind: "comment"}
 	for proto.Size(m) < 200 {
 		m.Text += "x"
 	}
@@ -67,14 +67,26 @@ func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 // request asks the backend for so many messages.
 func request(messages int) []byte { return binary.AppendUvarint(nil, uint64(messages)) }
 
-// serve is the backend: it answers every method with as many messages as the request says, as fast as it can, until its
-// standard input ends.
+// serve is the backend in a process of its own. It ends with its standard input.
 func serve() error {
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	server := grpc.NewServer(
+	server := newServer()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		server.Stop()
+	}()
+	if _, err := fmt.Fprintln(os.Stdout, listener.Addr()); err != nil {
+		return err
+	}
+	return server.Serve(listener)
+}
+
+// newServer makes the backend: it answers every method with as many messages as the request says, as fast as it can.
+func newServer() *grpc.Server {
+	return grpc.NewServer(
 		grpc.ForceServerCodecV2(rawCodec{}),
 		grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error {
 			var asked []byte
@@ -90,14 +102,23 @@ func serve() error {
 			return nil
 		}),
 	)
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		server.Stop()
-	}()
-	if _, err := fmt.Println(listener.Addr()); err != nil {
-		return err
+}
+
+// startInside starts the backend in this process, until the end of the test.
+func startInside(tb testing.TB) (address string) {
+	tb.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
 	}
-	return server.Serve(listener)
+	server := newServer()
+	var work sync.WaitGroup
+	work.Go(func() { _ = server.Serve(listener) })
+	tb.Cleanup(func() {
+		server.Stop()
+		work.Wait()
+	})
+	return listener.Addr().String()
 }
 
 // startServer starts the backend in a process of its own, on one core, until the end of the test.
