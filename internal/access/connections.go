@@ -67,12 +67,15 @@ type Claim struct {
 	Known func() bool
 }
 
+// Kickable is what a lease is for, and ends when it is kicked.
+type Kickable = interface{ Kick() }
+
 // Lease is one place.
 type Lease struct {
 	from      *Connections
-	ip        netip.Addr // zero: not counted
-	principal Principal  // anonymous: not counted
-	kicked    chan struct{}
+	ip        netip.Addr   // zero: not counted
+	principal Principal    // anonymous: not counted
+	kickable  Kickable     // guarded by from.mu; nil: told when it is there
 	wasKicked bool         // guarded by from.mu
 	released  bool         // guarded by from.mu
 	progress  atomic.Int64 // when it was last used, since from.born
@@ -102,7 +105,7 @@ func (c *Connections) take(claim Claim, kick bool) (*Lease, error) {
 	if c.limits.Total > 0 && c.open >= total {
 		return nil, ErrOverload
 	}
-	l := &Lease{from: c, kicked: make(chan struct{})}
+	l := &Lease{from: c}
 	var quietest *Lease
 	if c.limits.PerPrincipal > 0 && !claim.Principal.Anonymous() {
 		l.principal = claim.Principal
@@ -158,7 +161,9 @@ func (c *Connections) addLocked(l *Lease) {
 // kickLocked ends what l has but its place in total.
 func (c *Connections) kickLocked(l *Lease) {
 	l.wasKicked = true
-	close(l.kicked)
+	if l.kickable != nil {
+		l.kickable.Kick()
+	}
 	c.leaveLocked(l)
 	c.principals[l.principal].kicked++
 }
@@ -198,8 +203,16 @@ func (l *Lease) Release() {
 	}
 }
 
-// Kicked is closed when another connection of the same principal has taken the place.
-func (l *Lease) Kicked() <-chan struct{} { return l.kicked }
+// OnKick has k kicked once when another connection of the same principal takes the place, at once if one has. Locks are
+// held then: Kick must not wait, nor call the lease. It may be called once.
+func (l *Lease) OnKick(k Kickable) {
+	c := l.from
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l.kickable = k; l.wasKicked {
+		k.Kick()
+	}
+}
 
 // Progress says that the connection was of use just now: the quietest is the one that said so longest ago, or never.
 func (l *Lease) Progress() { l.progress.Store(int64(time.Since(l.from.born))) }

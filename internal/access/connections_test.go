@@ -41,13 +41,14 @@ func refused(t *testing.T, c *access.Connections, claim access.Claim, want error
 
 // isKicked reports whether l was kicked.
 func isKicked(l *access.Lease) bool {
-	select {
-	case <-l.Kicked():
-		return true
-	default:
-		return false
-	}
+	var k kick
+	l.OnKick(&k)
+	return bool(k)
 }
+
+type kick bool
+
+func (k *kick) Kick() { *k = true }
 
 func TestConnectionsInTotal(t *testing.T) {
 	c := access.NewConnections(access.Limits{Total: 2})

@@ -49,6 +49,7 @@ type Bridge struct {
 	upstreams map[string]*upstream.Upstream
 	feed      *feed.Feed
 	edge      *edge.Edge
+	delivery  *delivery.Server
 	handler   http.Handler
 	catalog   *catalog
 	draining  atomic.Bool
@@ -56,7 +57,7 @@ type Bridge struct {
 	listening chan struct{} // closed when the addresses are known
 	addr      net.Addr
 	adminAddr net.Addr
-	handlers  sync.WaitGroup // requests under way, taken-over connections included
+	handlers  sync.WaitGroup // requests under way, without those that delivery has taken over
 }
 
 // New makes a bridge. It opens no connection and no listener; an error is a mistake in the settings.
@@ -112,15 +113,16 @@ func (b *Bridge) wire() error {
 	if err != nil {
 		return err
 	}
+	b.delivery = delivery.New(delivery.Config{
+		Heartbeat: s.Heartbeat, WriteTimeout: s.WriteTimeout, MaxAge: s.MaxConnectionAge, KickReason: "limit", Logger: b.logger,
+	})
 	b.edge = edge.New(edge.Options{
 		Feed: b.feed, Upstreams: b.upstreams, Forwarder: forwarder, Principals: principals,
 		Connections: access.NewConnections(access.Limits{
 			Total: s.Connections, PerIP: s.ConnectionsPerIP, PerPrincipal: s.ConnectionsPerPrincipal,
 		}),
-		Delivery: delivery.Options{
-			Heartbeat: s.Heartbeat, WriteTimeout: s.WriteTimeout, MaxAge: s.MaxConnectionAge,
-		},
-		Peers: access.NewPeers(s.TrustedProxies), Keyer: access.NewKeyer(s.UnkeyedMetadata), Compression: s.Compression,
+		Delivery: b.delivery,
+		Peers:    access.NewPeers(s.TrustedProxies), Keyer: access.NewKeyer(s.UnkeyedMetadata), Compression: s.Compression,
 		ResponseMetadata: s.ResponseMetadata, UnaryTimeout: s.UnaryTimeout,
 		OpenWindow: s.OpenWindow, RequestBytes: s.RequestBytes, Logger: b.logger,
 	})
@@ -128,7 +130,7 @@ func (b *Bridge) wire() error {
 	return nil
 }
 
-// counted lets shutdown wait for every request, taken-over connections included. While the bridge drains, answers ask
+// counted lets shutdown wait for every request. While the bridge drains, answers ask
 // clients to open another connection for what comes next (over HTTP/2, GOAWAY): a browser would stay on this one, and
 // never reach the bridge that takes over.
 func (b *Bridge) counted(next http.Handler) http.Handler {
@@ -232,6 +234,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	shutdown(server)
 	// Connections that were taken over are none of the server's: who does not take the last bytes is not waited for.
 	last := time.AfterFunc(lastWrites, sockets.reset)
+	b.delivery.Shutdown(lastWrites)
 	b.handlers.Wait()
 	last.Stop()
 	shutdown(adminServer)

@@ -65,6 +65,9 @@ func (l *boundedListener) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for s := range l.open {
+		if s.TCPConn == nil {
+			continue // its new owner is asked by itself
+		}
 		_ = s.SetLinger(0)
 		_ = s.TCPConn.Close() // counted out by who holds it
 	}
@@ -89,10 +92,23 @@ type socket struct {
 	from *boundedListener
 }
 
-// Close closes the connection.
+// Detach gives the connection up to who has its descriptor, and counts on until Close is called.
+func (s *socket) Detach() *net.TCPConn {
+	s.from.mu.Lock()
+	defer s.from.mu.Unlock()
+	tcp := s.TCPConn
+	s.TCPConn = nil
+	return tcp
+}
+
+// Close closes the connection, and counts it out.
 func (s *socket) Close() error {
 	s.from.mu.Lock()
 	delete(s.from.open, s)
+	tcp := s.TCPConn
 	s.from.mu.Unlock()
-	return s.TCPConn.Close()
+	if tcp == nil {
+		return nil // who has the descriptor has closed it
+	}
+	return tcp.Close()
 }

@@ -69,7 +69,7 @@ func send(t testing.TB, coding string, frames [][]byte) *writes {
 	o := options
 	o.Encoding = coding
 	w := &writes{header: make(http.Header)}
-	if err := delivery.Serve(w, httptest.NewRequest(http.MethodGet, "/", nil), src, o); err != nil {
+	if err := o.serve(w, httptest.NewRequest(http.MethodGet, "/", nil), src); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.header.Get("Content-Encoding"); got != coding {
@@ -143,7 +143,7 @@ func cut(t *testing.T, coding string) {
 	o := options
 	o.Encoding = coding
 	w := &writes{header: make(http.Header), fail: errors.New("broken")}
-	_ = delivery.Serve(w, httptest.NewRequest(http.MethodGet, "/", nil), newSource(), o)
+	_ = o.serve(w, httptest.NewRequest(http.MethodGet, "/", nil), newSource())
 }
 
 func TestUnknownCoding(t *testing.T) {
@@ -151,7 +151,7 @@ func TestUnknownCoding(t *testing.T) {
 	o := options
 	o.Encoding = "deflate"
 	w := &writes{header: make(http.Header)}
-	if err := delivery.Serve(w, httptest.NewRequest(http.MethodGet, "/", nil), newSource(), o); err == nil {
+	if err := o.serve(w, httptest.NewRequest(http.MethodGet, "/", nil), newSource()); err == nil {
 		t.Error("served")
 	}
 }
@@ -177,7 +177,7 @@ func BenchmarkCompression(b *testing.B) {
 			}
 			b.ReportAllocs()
 			b.ResetTimer()
-			if err := delivery.Serve(w, httptest.NewRequest(http.MethodGet, "/", nil), src, o); err != nil {
+			if err := o.serve(w, httptest.NewRequest(http.MethodGet, "/", nil), src); err != nil {
 				b.Fatal(err)
 			}
 		})
@@ -235,7 +235,7 @@ func heldBy(coding string) float64 {
 			src.last = func() { ready <- struct{}{}; <-release }
 			o := options
 			o.Encoding = coding
-			_ = delivery.Serve(&discard{writes: writes{header: make(http.Header)}}, httptest.NewRequest(http.MethodGet, "/", nil), src, o)
+			_ = o.serve(&discard{writes: writes{header: make(http.Header)}}, httptest.NewRequest(http.MethodGet, "/", nil), src)
 			done <- struct{}{}
 		}()
 	}

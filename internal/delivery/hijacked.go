@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// hijacked is an HTTP/1 connection that net/http has handed over. Its body ends with the connection.
+// hijacked is an HTTP/1 connection that net/http has handed over, and that a goroutine serves: TLS, a compressed response,
+// any system but Linux. Its body ends with the connection.
 type hijacked struct {
 	conn    net.Conn
 	head    []byte
@@ -19,16 +20,20 @@ type hijacked struct {
 	left    chan struct{}
 }
 
-func newHijacked(conn net.Conn, buffered *bufio.ReadWriter, header http.Header, r *http.Request, timeout time.Duration) *hijacked {
-	_ = conn.SetDeadline(time.Time{}) // net/http's deadlines; an error shows at the first write
-	h := &hijacked{conn: conn, timeout: timeout, left: make(chan struct{})}
+// hijackedHead is the head of a response that ends with its connection.
+func hijackedHead(header http.Header, r *http.Request) []byte {
 	var head bytes.Buffer
 	fmt.Fprintf(&head, "HTTP/1.%d 200 OK\r\n", min(r.ProtoMinor, 1))
 	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	header.Set("Connection", "close")
 	_ = header.Write(&head) // a bytes.Buffer takes everything
 	head.WriteString("\r\n")
-	h.head = head.Bytes()
+	return head.Bytes()
+}
+
+func newHijacked(conn net.Conn, buffered *bufio.ReadWriter, head []byte, timeout time.Duration) *hijacked {
+	_ = conn.SetDeadline(time.Time{}) // net/http's deadlines; an error shows at the first write
+	h := &hijacked{conn: conn, head: head, timeout: timeout, left: make(chan struct{})}
 	go h.watch(buffered.Reader)
 	return h
 }

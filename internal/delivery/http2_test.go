@@ -76,7 +76,7 @@ func request(t *testing.T, client *http.Client, url string) *http.Response {
 func TestHTTP2(t *testing.T) {
 	overHTTP2(t, func(t *testing.T, secure bool) {
 		src := newSource()
-		url, client := http2Server(t, secure, func(w http.ResponseWriter, r *http.Request) { _ = delivery.Serve(w, r, src, options) })
+		url, client := http2Server(t, secure, func(w http.ResponseWriter, r *http.Request) { _ = options.serve(w, r, src) })
 		response := request(t, client, url)
 		if got := response.Header.Get("Connection"); got != "" {
 			t.Errorf("Connection: %q", got)
@@ -105,10 +105,10 @@ func TestHTTP2SlowReaderIsReset(t *testing.T) {
 		result := make(chan error, 1)
 		url, client := http2Server(t, secure, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/quick" {
-				_ = delivery.Serve(w, r, quick, options)
+				_ = options.serve(w, r, quick)
 				return
 			}
-			result <- delivery.Serve(w, r, slow, o)
+			result <- o.serve(w, r, slow)
 		})
 		response := request(t, client, url+"/slow")
 		if err := <-result; err == nil {
@@ -132,7 +132,7 @@ func TestHTTP2QuietStreamLives(t *testing.T) {
 		src := newSource()
 		o := options
 		o.WriteTimeout = 20 * time.Millisecond
-		url, client := http2Server(t, secure, func(w http.ResponseWriter, r *http.Request) { _ = delivery.Serve(w, r, src, o) })
+		url, client := http2Server(t, secure, func(w http.ResponseWriter, r *http.Request) { _ = o.serve(w, r, src) })
 		response := request(t, client, url)
 		<-time.After(100 * time.Millisecond) // real sockets: there is no other clock
 		src.add("one\n\n")
@@ -153,10 +153,10 @@ func TestHTTP2StalledStreamHoldsUpNobody(t *testing.T) {
 		url, client := http2Server(t, secure, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/stalled" {
 				defer stalledDone.Done()
-				_ = delivery.Serve(w, r, stalled, options)
+				_ = options.serve(w, r, stalled)
 				return
 			}
-			_ = delivery.Serve(w, r, &reader{source: quick}, options)
+			_ = options.serve(w, r, &reader{source: quick})
 		})
 		ctx, leave := context.WithCancel(t.Context())
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/stalled", nil)
@@ -217,7 +217,7 @@ func TestHTTP2CutIsAReset(t *testing.T) {
 		o := chunked()
 		kicked := make(chan struct{})
 		o.Kicked = kicked
-		url, client := http2Server(t, secure, func(w http.ResponseWriter, r *http.Request) { _ = delivery.Serve(w, r, src, o) })
+		url, client := http2Server(t, secure, func(w http.ResponseWriter, r *http.Request) { _ = o.serve(w, r, src) })
 		response := request(t, client, url)
 		close(kicked)
 		if body, err := io.ReadAll(response.Body); err == nil {
@@ -230,7 +230,7 @@ func TestHTTP2ClientThatLeaves(t *testing.T) {
 	overHTTP2(t, func(t *testing.T, secure bool) {
 		src := newSource()
 		result := make(chan error, 1)
-		url, client := http2Server(t, secure, func(w http.ResponseWriter, r *http.Request) { result <- delivery.Serve(w, r, src, options) })
+		url, client := http2Server(t, secure, func(w http.ResponseWriter, r *http.Request) { result <- options.serve(w, r, src) })
 		response := request(t, client, url)
 		_ = response.Body.Close()
 		if err := <-result; err == nil {

@@ -100,7 +100,7 @@ func TestSilentBeat(t *testing.T) {
 }
 
 // chunked is a response that must be sent in chunks.
-func chunked() delivery.Options {
+func chunked() settings {
 	o := options
 	o.ContentType = "application/x-ndjson"
 	return o
@@ -157,7 +157,7 @@ func TestSlowReaderOfChunks(t *testing.T) {
 	o.WriteTimeout = 50 * time.Millisecond
 	result := make(chan error, 1)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		result <- delivery.Serve(w, r, src, o)
+		result <- o.serve(w, r, src)
 	}))
 	server.Listener = delivery.Listener(server.Listener)
 	server.Start()
@@ -233,7 +233,7 @@ func TestCutOverTLSIsAReset(t *testing.T) {
 			src.leaveErr = errors.New("cannot say so")
 		}
 		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_ = delivery.Serve(w, r, src, o)
+			_ = o.serve(w, r, src)
 		}))
 		server.Listener = delivery.Listener(server.Listener)
 		server.StartTLS()

@@ -3,37 +3,42 @@ package delivery
 import (
 	"errors"
 	"io"
-	"math/rand/v2"
 	"time"
 )
 
-// serving is one response under way.
+// serving is one response under way that a goroutine serves.
 //
 //   - told is the outage that the client has been told of.
 type serving struct {
-	out stream
-	src Source
-	o   Options
+	out    stream
+	src    Source
+	config *Config
+	o      Options
 
-	told int
-	buf  []byte
-	beat *time.Timer
-	age  <-chan time.Time // never, for a source without age
-	wait <-chan time.Time // never, where nobody polls
+	told   int
+	buf    []byte
+	beat   *time.Timer
+	age    <-chan time.Time // never, for a source without age
+	wait   <-chan time.Time // never, where nobody polls
+	kicked chan struct{}    // closed by Kick
 }
 
-func newServing(out stream, src Source, o Options) *serving {
-	return &serving{out: out, src: src, o: o}
+func newServing(out stream, src Source, config *Config, o Options) *serving {
+	return &serving{out: out, src: src, config: config, o: o, kicked: make(chan struct{})}
 }
+
+// Kick makes the response end. It is called once.
+func (s *serving) Kick() { close(s.kicked) }
 
 func (s *serving) run() error {
-	if err := s.out.start(s.src.Opening(nil, s.retry())); err != nil {
+	s.o.Owner.OnKick(s)
+	if err := s.out.start(s.src.Opening(nil, retryFor(s.o))); err != nil {
 		return err
 	}
-	s.beat = time.NewTimer(vary(s.o.Heartbeat))
+	s.beat = time.NewTimer(vary(s.config.Heartbeat))
 	defer s.beat.Stop()
 	if !s.src.Ageless() {
-		timer := time.NewTimer(vary(s.o.MaxAge))
+		timer := time.NewTimer(vary(s.config.MaxAge))
 		defer timer.Stop()
 		s.age = timer.C
 	}
@@ -47,15 +52,8 @@ func (s *serving) run() error {
 		if ended || err != nil {
 			return err
 		}
-		s.beat.Reset(vary(s.o.Heartbeat))
+		s.beat.Reset(vary(s.config.Heartbeat))
 	}
-}
-
-func (s *serving) retry() time.Duration {
-	if s.o.Wait > 0 {
-		return minPollRetry + rand.N(maxPollRetry-minPollRetry)
-	}
-	return minRetry + rand.N(maxRetry-minRetry)
 }
 
 // step sends what there is to send, waiting for it, and reports the end.
@@ -66,8 +64,8 @@ func (s *serving) step() (ended bool, err error) {
 			return true, s.leave("")
 		case <-s.wait:
 			return true, s.leave("")
-		case <-s.o.Kicked:
-			return true, s.leave(s.o.KickReason)
+		case <-s.kicked:
+			return true, s.leave(s.config.KickReason)
 		case <-s.out.gone():
 			return true, errGone
 		default:
@@ -92,8 +90,8 @@ func (s *serving) step() (ended bool, err error) {
 			return true, s.leave("")
 		case <-s.wait:
 			return true, s.leave("")
-		case <-s.o.Kicked:
-			return true, s.leave(s.o.KickReason)
+		case <-s.kicked:
+			return true, s.leave(s.config.KickReason)
 		case <-s.out.gone():
 			return true, errGone
 		case <-s.beat.C:
@@ -108,9 +106,7 @@ func (s *serving) events(frames []byte) error {
 		return err
 	}
 	s.src.Written()
-	if s.o.Progress != nil {
-		s.o.Progress()
-	}
+	s.o.Owner.Progress()
 	return nil
 }
 

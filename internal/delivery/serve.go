@@ -1,8 +1,12 @@
 // Package delivery moves finished frames from a subscription to a client's connection: head and first frame, then what
 // there is to send, heartbeats while there is nothing, a deadline for every write, and a clean end at a maximum age.
 //
-// A plain HTTP/1 connection is taken over from net/http and written to directly, close-delimited, so that a frame goes
-// to the kernel in one call and HTTP/1.0 proxies understand it too. Everything else goes through the ResponseWriter.
+//	                 ┌─ plain HTTP/1, Linux ─▶ shard: a descriptor; no goroutine, no buffer
+//	Server.Serve ────┼─ TLS, compressed ─────▶ serving: a goroutine, over the connection itself (hijacked)
+//	                 └─ HTTP/2, chunked ─────▶ serving: a goroutine, through the ResponseWriter (ordinary)
+//
+// A text/event-stream over HTTP/1 is taken over from net/http and ends with its connection, so that the log's bytes go to
+// the kernel as they are, in one call, and HTTP/1.0 proxies understand it too.
 package delivery
 
 import (
@@ -35,6 +39,13 @@ type Source interface {
 	Next(limit int) ([]byte, error)
 	// Written says that what Next returned last has been written.
 	Written()
+	// Short says that the client has taken only the first n bytes of what Next returned last. It returns what must be
+	// written before Written is called: at least the rest of the frame that was begun, or the next where none was, at most
+	// all of it. What it leaves out, Next returns again. The bytes stay good until another method is called.
+	Short(frames []byte, n int) (rest []byte)
+	// Topic is what to watch for a change of what Next or Waiting answers; nil where they stay as they are. Another one may
+	// follow it when Next has returned nothing.
+	Topic() Topic
 	// Changed returns a channel that is closed when Next or Waiting may answer otherwise.
 	Changed() <-chan struct{}
 	// Waiting returns what says that the backend cannot be reached, and the number of the outage; 0 for none.
@@ -48,14 +59,10 @@ type Source interface {
 	Ageless() bool
 }
 
-// Options say how a connection is kept and in which form.
+// Options say what one response is like.
 type Options struct {
-	// Heartbeat is the pause before a beat is sent on a quiet connection; it is varied by 20 %.
-	Heartbeat time.Duration
-	// WriteTimeout is how long a write of up to 64 KiB may take before the connection is reset.
-	WriteTimeout time.Duration
-	// MaxAge is how long a connection lives before it is ended cleanly; it is varied by 20 %.
-	MaxAge time.Duration
+	// Owner is who the response is served for. It must be set.
+	Owner Owner
 	// ContentType is the response's, default text/event-stream. Any other response is sent so that a cut shows: in chunks
 	// over HTTP/1.1.
 	ContentType string
@@ -66,12 +73,6 @@ type Options struct {
 	Encoding string
 	// Wait is how long a poll may take: the response ends cleanly then. 0 is no poll.
 	Wait time.Duration
-	// Kicked, when closed, ends the connection: its place is needed. nil never does.
-	Kicked <-chan struct{}
-	// KickReason is the reason that a kicked connection is told, one of stream.busy's.
-	KickReason string
-	// Progress, if set, is called after each write of events.
-	Progress func()
 }
 
 // errGone: the client went away.
@@ -87,22 +88,6 @@ type stream interface {
 	gone() <-chan struct{}
 	// close ends the response; cleanly says that everything was written and the client may take the end for one.
 	close(cleanly bool)
-}
-
-// Serve sends the response: the head with the headers that w has already, then what src has to say. It returns when the
-// response has ended: nil for a clean end, an error where the client left, could not be written to, or had to be cut off.
-// The request's body must have been read.
-func Serve(w http.ResponseWriter, r *http.Request, src Source, o Options) error {
-	setHead(w.Header(), o)
-	out, err := open(w, r, o)
-	if err != nil {
-		return err
-	}
-	clean := false
-	defer func() { out.close(clean) }() // after a panic, too: nobody else closes a connection that was taken over
-	err = newServing(out, src, o).run()
-	clean = err == nil
-	return err
 }
 
 // Head writes the head alone, as HEAD asks for it.
@@ -140,18 +125,21 @@ func setHead(h http.Header, o Options) {
 }
 
 // vary draws from d - 20 % to d + 20 %.
-func vary(d time.Duration) time.Duration {
-	spread := d / 5
-	if spread <= 0 {
-		return d
+func vary(d time.Duration) time.Duration { return varyBetween(d-d/5, d+d/5) }
+
+// varyBetween draws from least to less than most.
+func varyBetween(least, most time.Duration) time.Duration {
+	if most <= least {
+		return least
 	}
-	return d - spread + rand.N(2*spread)
+	return least + rand.N(most-least)
 }
 
-// open makes the response's body: the connection itself, where it can be taken over, else what w writes.
-func open(w http.ResponseWriter, r *http.Request, o Options) (stream, error) {
-	out, err := takeOver(w, r, o)
-	if err != nil {
+// takeOver makes the response's body: the connection itself, where it can be taken over, else what w writes. It is nil
+// where a shard has taken the response.
+func (d *Server) takeOver(w http.ResponseWriter, r *http.Request, src Source, o Options) (stream, error) {
+	out, err := d.hijack(w, r, src, o)
+	if out == nil || err != nil {
 		return nil, err
 	}
 	if out, err = encode(out, o.Encoding); err != nil {
@@ -163,17 +151,21 @@ func open(w http.ResponseWriter, r *http.Request, o Options) (stream, error) {
 	return out, nil
 }
 
-func takeOver(w http.ResponseWriter, r *http.Request, o Options) (stream, error) {
+func (d *Server) hijack(w http.ResponseWriter, r *http.Request, src Source, o Options) (stream, error) {
 	control := http.NewResponseController(w)
 	if r.ProtoMajor != 1 || !o.isSSE() {
-		return &ordinary{w: w, r: r, control: control, timeout: o.WriteTimeout}, nil
+		return &ordinary{w: w, r: r, control: control, timeout: d.config.WriteTimeout}, nil
 	}
 	conn, buffered, err := control.Hijack()
 	if errors.Is(err, http.ErrNotSupported) {
-		return &ordinary{w: w, r: r, control: control, timeout: o.WriteTimeout}, nil
+		return &ordinary{w: w, r: r, control: control, timeout: d.config.WriteTimeout}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("delivery: taking over the connection: %w", err)
 	}
-	return newHijacked(conn, buffered, w.Header(), r, o.WriteTimeout), nil
+	head := hijackedHead(w.Header(), r)
+	if o.Encoding == "" && d.handOver(conn, head, src, o) {
+		return nil, nil
+	}
+	return newHijacked(conn, buffered, head, d.config.WriteTimeout), nil
 }

@@ -37,6 +37,7 @@ type source struct {
 	// leaveErr is what Leave fails with.
 	leaveErr error
 	changed  chan struct{}
+	watcher  interface{ Changed() }
 }
 
 func newSource() *source { return &source{changed: make(chan struct{}), beat: ":\n\n"} }
@@ -47,6 +48,9 @@ func (s *source) change(f func()) {
 	f()
 	close(s.changed)
 	s.changed = make(chan struct{})
+	if s.watcher != nil {
+		s.watcher.Changed()
+	}
 }
 
 func (s *source) add(frame string) { s.change(func() { s.frames = append(s.frames, []byte(frame)) }) }
@@ -79,6 +83,22 @@ func (s *source) Written() {
 	s.written = min(s.written+1, len(s.frames))
 }
 
+func (s *source) Short(frames []byte, n int) []byte { return frames[n:] }
+
+func (s *source) Topic() delivery.Topic { return s }
+
+func (s *source) Watch(w interface{ Changed() }) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watcher = w
+}
+
+func (s *source) Unwatch(interface{ Changed() }) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watcher = nil
+}
+
 func (s *source) Changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,7 +124,9 @@ func (s *source) Leave(dst []byte, reason string) ([]byte, error) {
 
 func (s *source) Ageless() bool { return s.ageless }
 
-var options = delivery.Options{Heartbeat: 8 * time.Second, WriteTimeout: 20 * time.Second, MaxAge: time.Hour}
+var options = settings{
+	Config: delivery.Config{Heartbeat: 8 * time.Second, WriteTimeout: 20 * time.Second, MaxAge: time.Hour},
+}
 
 // client is one HTTP connection to a server in memory that delivers src.
 type client struct {
@@ -114,12 +136,12 @@ type client struct {
 	result chan error // what Serve returned
 }
 
-func serve(t *testing.T, src delivery.Source, o delivery.Options, request string) *client {
+func serve(t *testing.T, src delivery.Source, o settings, request string) *client {
 	ln := bufconn.Listen(4 << 10)
 	c := &client{t: t, result: make(chan error, 1)}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Vary", "Origin")
-		c.result <- delivery.Serve(w, r, src, o)
+		c.result <- o.serve(w, r, src)
 	})}
 	go func() { _ = server.Serve(ln) }()
 	t.Cleanup(func() { _ = server.Close() })
@@ -305,7 +327,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 // TestLargeFrameOverASlowLink: a client that takes bytes all the time is not given up because a frame is large. It would
 // come back for the same frame, and never get it.
 func TestLargeFrameOverASlowLink(t *testing.T) {
-	for name, o := range map[string]delivery.Options{"taken over": options, "chunked": chunked()} {
+	for name, o := range map[string]settings{"taken over": options, "chunked": chunked()} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const size, rate = 4 << 20, 40 << 10 // bytes, bytes a second
@@ -338,7 +360,7 @@ func TestCutFrameIsAReset(t *testing.T) {
 	o.WriteTimeout = 50 * time.Millisecond
 	result := make(chan error, 1)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		result <- delivery.Serve(w, r, src, o)
+		result <- o.serve(w, r, src)
 	}))
 	server.Listener = delivery.Listener(server.Listener)
 	server.Start()
@@ -371,7 +393,7 @@ func TestOrdinaryPath(t *testing.T) {
 	src.add("two\n\n")
 	src.end()
 	recorder := httptest.NewRecorder()
-	if err := delivery.Serve(plainWriter{recorder, recorder}, httptest.NewRequest(http.MethodGet, "/", nil), src, options); err != nil {
+	if err := options.serve(plainWriter{recorder, recorder}, httptest.NewRequest(http.MethodGet, "/", nil), src); err != nil {
 		t.Fatal(err)
 	}
 	if got := recorder.Body.String(); got != "opening\n\none\n\ntwo\n\n" || !recorder.Flushed {
@@ -388,7 +410,7 @@ func TestOrdinaryPathClientThatLeaves(t *testing.T) {
 	cancel()
 	recorder := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx)
-	if err := delivery.Serve(plainWriter{recorder, recorder}, r, src, options); err == nil {
+	if err := options.serve(plainWriter{recorder, recorder}, r, src); err == nil {
 		t.Error("Serve did not say that the client has gone")
 	}
 }
@@ -404,12 +426,12 @@ func TestOrdinaryPathAbortsWhatIsCut(t *testing.T) {
 			t.Errorf("recovered %v", err)
 		}
 	}()
-	_ = delivery.Serve(failingWriter{httptest.NewRecorder()}, httptest.NewRequest(http.MethodGet, "/", nil), newSource(), options)
+	_ = options.serve(failingWriter{httptest.NewRecorder()}, httptest.NewRequest(http.MethodGet, "/", nil), newSource())
 }
 
 func TestHead(t *testing.T) {
 	recorder := httptest.NewRecorder()
-	delivery.Head(recorder, options)
+	delivery.Head(recorder, options.Options)
 	if recorder.Code != http.StatusOK || recorder.Body.Len() != 0 || recorder.Header().Get("X-Accel-Buffering") != "no" {
 		t.Errorf("%d %v %q", recorder.Code, recorder.Header(), recorder.Body)
 	}

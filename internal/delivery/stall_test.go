@@ -44,7 +44,7 @@ func TestHTTP2ConnectionThatIsNotRead(t *testing.T) {
 	o.WriteTimeout = 100 * time.Millisecond
 	result := make(chan error, 1)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		result <- delivery.Serve(w, r, src, o)
+		result <- o.serve(w, r, src)
 	}))
 	server.Listener = delivery.Listener(server.Listener)
 	server.Config.HTTP2 = &http.HTTP2Config{WriteByteTimeout: 100 * time.Millisecond}

@@ -42,8 +42,8 @@ type Options struct {
 	ResponseMetadata []string
 	// UnaryTimeout is the deadline of unary calls; 0 is none.
 	UnaryTimeout time.Duration
-	// Delivery says how connections are kept.
-	Delivery delivery.Options
+	// Delivery serves the streams.
+	Delivery *delivery.Server
 	// OpenWindow is how long a response waits for the backend's first sign of life; 0 does not wait.
 	OpenWindow time.Duration
 	// RequestBytes bounds a request's body.

@@ -31,8 +31,7 @@ func (e *Edge) serveStream(q *request) {
 		return
 	}
 	if q.head {
-		o := e.Delivery
-		o.ContentType = as.ContentType()
+		o := delivery.Options{ContentType: as.ContentType()}
 		if as == view.Raw {
 			o.TypeOf = func() string { return "" } // only the backend knows
 		}
@@ -60,8 +59,9 @@ func (e *Edge) serveStream(q *request) {
 		e.notAdmitted(q, look.Representation, err)
 		return
 	}
-	defer lease.Release()
-	e.stream(q, wish, look, lease)
+	to := &reader{Lease: lease, method: q.method.Name, logger: e.Logger}
+	defer to.returned()
+	e.stream(q, wish, look, to)
 }
 
 // look is how the client wants to see the stream.
@@ -134,13 +134,13 @@ func (e *Edge) wish(q *request, message transcode.Request, as view.Representatio
 }
 
 // stream subscribes and sends what comes.
-func (e *Edge) stream(q *request, wish feed.Request, look view.Options, lease *access.Lease) {
+func (e *Edge) stream(q *request, wish feed.Request, look view.Options, to *reader) {
 	subscription, err := e.Feed.Subscribe(wish)
 	if err != nil {
 		e.notSubscribed(q, look.Representation, err)
 		return
 	}
-	defer subscription.Close()
+	to.subscription = subscription
 	if !e.awaitOpen(q.r.Context(), subscription) {
 		return
 	}
@@ -158,18 +158,24 @@ func (e *Edge) stream(q *request, wish feed.Request, look view.Options, lease *a
 		q.w.WriteHeader(http.StatusNoContent) // there is no last frame whose id would say so
 		return
 	}
-	seen := view.New(subscription, look)
-	o := e.Delivery
-	o.ContentType, o.Wait = look.Representation.ContentType(), q.own.wait
-	o.Kicked, o.KickReason, o.Progress = lease.Kicked(), "limit", lease.Progress
-	if look.Representation == view.Raw {
-		o.TypeOf = seen.ContentType
-	} else {
+	e.deliver(q, subscription, look, to)
+}
+
+// deliver sends the response.
+func (e *Edge) deliver(q *request, subscription *feed.Subscription, look view.Options, to *reader) {
+	o := delivery.Options{Owner: to, ContentType: look.Representation.ContentType(), Wait: q.own.wait}
+	var seen delivery.Source = view.Direct{Stream: subscription}
+	if !look.IsDirect() {
+		v := view.New(subscription, look)
+		if seen = v; look.Representation == view.Raw {
+			o.TypeOf = v.ContentType
+		}
+	}
+	if look.Representation != view.Raw {
 		o.Encoding = delivery.Negotiate(strings.Join(q.r.Header.Values("Accept-Encoding"), ","), e.Compression)
 	}
-	if err := delivery.Serve(q.w, q.r, seen, o); err != nil {
-		e.Logger.Debug("connection ended", "method", q.method.Name, "cause", err)
-	}
+	to.served = true
+	e.Delivery.Serve(q.w, q.r, seen, o)
 }
 
 // encoder finds the encoder by the newest schema: the backend may have another one than when the request came. It keeps

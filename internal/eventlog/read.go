@@ -78,3 +78,18 @@ func (l *Log) Wake() {
 	l.mu.Unlock()
 	readers.tell()
 }
+
+// Within is for a reader at pos that took only the first n bytes of what Read returned. It returns the position of the
+// record that the next byte belongs to, and where that record ends among those bytes. ok is false where these records are
+// no longer kept.
+func (l *Log) Within(pos event.Position, n int) (at event.Position, end int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	had := l.ordinalOf(pos)
+	if l.closed || had < l.first || had >= l.last {
+		return 0, 0, false
+	}
+	s := l.segmentOf(had + 1)
+	upto, end := s.within(had+1, n)
+	return l.positionOf(upto), end, true
+}

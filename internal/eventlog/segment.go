@@ -107,3 +107,10 @@ func (s *segment) record(p ordinal) []byte {
 	from, end := s.offset(p), s.offset(p+1)
 	return s.buf[from:end:end]
 }
+
+// within finds the record that the byte n from the beginning of p on belongs to, and where it ends, counted from there.
+func (s *segment) within(p ordinal, n int) (at ordinal, end int) {
+	from, i := s.offset(p), int(p-s.base)
+	i += sort.Search(len(s.ends)-i-1, func(k int) bool { return int(s.ends[i+k])-from > n })
+	return s.base + ordinal(i), int(s.ends[i]) - from
+}

@@ -11,6 +11,12 @@ type Watcher = interface {
 	Changed()
 }
 
+// Topic is what a watcher watches. A *Log is one.
+type Topic = interface {
+	Watch(w Watcher)
+	Unwatch(w Watcher)
+}
+
 // Watch has w told of every change from now on, until Unwatch.
 func (l *Log) Watch(w Watcher) {
 	l.mu.Lock()

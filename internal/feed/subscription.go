@@ -37,6 +37,7 @@ type Subscription struct {
 
 	place
 	pending  event.Position // what Next returned last
+	records  bool           // Next returned records of the log last
 	told     int            // how many events of the snapshot Next returned last; -1: the last of them and the bookmark
 	falls    int            // times that it fell out of the log since it was at its end
 	sentBack bool           // stream.busy was said
@@ -113,6 +114,7 @@ func (s *Subscription) settle() {
 // Next returns the next finished frames, at most about limit bytes but at least one frame; nothing where there is
 // nothing yet; io.EOF at the end. Written must be called before the next call, once they are written.
 func (s *Subscription) Next(limit int) ([]byte, error) {
+	s.records = false
 	if s.run == nil {
 		return nil, io.EOF
 	}
@@ -129,7 +131,7 @@ func (s *Subscription) Next(limit int) ([]byte, error) {
 		if len(records) == 0 {
 			s.falls = 0
 		}
-		s.pending = next
+		s.pending, s.records = next, true
 		return records, nil
 	case errors.As(err, &trimmed):
 		return s.fall(trimmed), nil
@@ -224,6 +226,28 @@ func (s *Subscription) Written() {
 		s.pos = s.pending
 		s.run.log.Written(s.pos)
 	}
+}
+
+// Short says that only the first n bytes of what Next returned last were written, and returns what must be before Written
+// is called: of records the rest of the one that was begun, so that a reader who is stuck holds nothing of the log.
+func (s *Subscription) Short(frames []byte, n int) (rest []byte) {
+	if !s.records {
+		return frames[n:]
+	}
+	at, end, ok := s.run.log.Within(s.pos, n)
+	if !ok {
+		return frames[n:]
+	}
+	s.pending = at
+	return frames[n:end]
+}
+
+// Topic is what to watch for a change of what Next or Waiting answers: the log. Next may go on in another one.
+func (s *Subscription) Topic() eventlog.Topic {
+	if s.run == nil {
+		return nil
+	}
+	return s.run.log
 }
 
 // Changed returns a channel that is closed when Next or Waiting may answer otherwise.

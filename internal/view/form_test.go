@@ -1,7 +1,9 @@
 package view_test
 
 import (
+	"bytes"
 	"errors"
+	"regexp"
 	"testing"
 	"time"
 
@@ -186,23 +188,38 @@ func TestResetInTheOpening(t *testing.T) {
 	}
 }
 
-// TestSSEIsUntouched: without a filter or mask the stream's bytes are the reader's.
-func TestSSEIsUntouched(t *testing.T) {
+// TestDirect: where nothing else was asked for, a reader has the stream's bytes, and what the bridge says by itself is
+// what it says in any view.
+func TestDirect(t *testing.T) {
 	t.Parallel()
-	s := &direct{stream: *batches("no frames at all"), bytes: []byte("no frames at all")}
-	v := view.New(s, view.Options{})
-	got, err := v.Next(1)
-	if err != nil || &got[0] != &s.bytes[0] || len(got) != len(s.bytes) {
-		t.Errorf("%q, %v", got, err)
+	for name, o := range map[string]view.Options{
+		"plain": {Representation: view.Plain}, "events": {Events: []string{"price"}}, "fields": {Fields: &view.Fields{}}, "poll": {Poll: true},
+	} {
+		if o.IsDirect() {
+			t.Errorf("%s is direct", name)
+		}
+	}
+	if !(view.Options{Done: "[DONE]"}).IsDirect() {
+		t.Error("typed SSE frames are not direct")
+	}
+	for _, waiting := range []string{"", frame("", "stream.waiting", `{"code":14}`)} {
+		s := batches()
+		if s.waiting = waiting; waiting != "" {
+			s.outage = 1
+		}
+		v, d := view.New(s, view.Options{}), view.Direct{Stream: s}
+		if got, want := d.Beat([]byte("x")), v.Beat([]byte("x")); string(got) != string(want) {
+			t.Errorf("beat %q, want %q", got, want)
+		}
+		for _, reason := range []string{"", "limit"} {
+			got, err := d.Leave([]byte("x"), reason)
+			want, _ := v.Leave([]byte("x"), reason)
+			if retry := regexp.MustCompile(`retry: \d+`); err != nil || !bytes.Equal(retry.ReplaceAll(got, nil), retry.ReplaceAll(want, nil)) {
+				t.Errorf("leave %q, %v, want %q", got, err, want)
+			}
+		}
 	}
 }
-
-type direct struct {
-	stream
-	bytes []byte
-}
-
-func (d *direct) Next(int) ([]byte, error) { return d.bytes, nil }
 
 func TestErrorsOfTheStream(t *testing.T) {
 	t.Parallel()

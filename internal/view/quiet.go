@@ -4,11 +4,15 @@ import (
 	"errors"
 	"io"
 
+	"github.com/grpc-sse/grpc-sse/internal/eventlog"
 	"github.com/grpc-sse/grpc-sse/internal/sse"
 )
 
 // Changed returns a channel that is closed when Next or Waiting may answer otherwise.
 func (v *View) Changed() <-chan struct{} { return v.stream.Changed() }
+
+// Topic is what to watch for a change of what Next or Waiting answers; nil where they stay as they are.
+func (v *View) Topic() eventlog.Topic { return v.stream.Topic() }
 
 // Ageless reports that the connection must not be ended because of its age.
 func (v *View) Ageless() bool { return v.stream.Ageless() }
@@ -17,8 +21,8 @@ func (v *View) Ageless() bool { return v.stream.Ageless() }
 // in representations that do not say it.
 func (v *View) Waiting() (frame []byte, outage int) {
 	frame, outage = v.stream.Waiting()
-	if v.direct || outage == 0 {
-		return frame, outage
+	if outage == 0 {
+		return nil, 0
 	}
 	f, _, ok := sse.CutFrame(frame)
 	if !ok {

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/grpc-sse/grpc-sse/internal/event"
+	"github.com/grpc-sse/grpc-sse/internal/eventlog"
 	"github.com/grpc-sse/grpc-sse/internal/schema"
 	"github.com/grpc-sse/grpc-sse/internal/sse"
 )
@@ -27,6 +28,10 @@ type Stream interface {
 	Next(limit int) ([]byte, error)
 	// Written says that what Next returned last has been written, or shall not be.
 	Written()
+	// Short says that only the first n bytes of what Next returned last were, and returns what must be before Written.
+	Short(frames []byte, n int) (rest []byte)
+	// Topic is what to watch for a change of what Next or Waiting answers; nil where they stay as they are.
+	Topic() eventlog.Topic
 	// Changed returns a channel that is closed when Next or Waiting may answer otherwise.
 	Changed() <-chan struct{}
 	// Waiting returns the frame that says that the backend cannot be reached, and the number of the outage; 0 for none.
@@ -76,7 +81,6 @@ type View struct {
 	poll   bool
 	now    func() time.Time
 
-	direct    bool // the stream's bytes are the reader's
 	ended     bool // stream.end has been seen
 	seen      bool // a record has been shown
 	unwritten bool
@@ -100,7 +104,6 @@ func New(s Stream, o Options) *View {
 		poll: o.Poll, now: o.Now, pace: newPace(o.Retention),
 	}
 	v.form = newForm(o, s.EndID)
-	v.direct = o.Representation == SSE && v.filter == nil && v.fields == nil && v.field == nil && !o.Poll
 	return v
 }
 
@@ -112,18 +115,12 @@ func (v *View) ContentType() string { return v.form.contentType() }
 func (v *View) Opening(dst []byte, retry time.Duration) []byte {
 	v.at = v.now()
 	v.pace.move(v.at)
-	if v.direct {
-		return v.stream.Opening(dst, retry)
-	}
 	return append(dst, v.batch(v.stream.Opening(nil, retry))...)
 }
 
 // Next returns the next bytes to write, nothing where there is nothing yet, io.EOF at the end, and any other error where
 // the response must be cut. They are valid until the next call of a method.
 func (v *View) Next(limit int) ([]byte, error) {
-	if v.direct {
-		return v.stream.Next(limit)
-	}
 	for v.end == nil {
 		frames, err := v.stream.Next(limit)
 		switch {
@@ -256,9 +253,13 @@ func (v *View) shrink(most int) {
 
 // Written says that what Next returned last has been written.
 func (v *View) Written() {
-	if v.direct || v.unwritten {
+	if v.unwritten {
 		v.unwritten = false
 		v.stream.Written()
 	}
 	v.shrink(maxKept)
 }
+
+// Short says that only the first n bytes of what Next returned last were written, and returns the rest: all of it must be
+// before Written is called.
+func (v *View) Short(frames []byte, n int) (rest []byte) { return frames[n:] }

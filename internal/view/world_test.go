@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/grpc-sse/grpc-sse/internal/event"
+	"github.com/grpc-sse/grpc-sse/internal/eventlog"
 	"github.com/grpc-sse/grpc-sse/internal/sse"
 	"github.com/grpc-sse/grpc-sse/internal/view"
 )
@@ -92,6 +93,8 @@ func (s *stream) Written() {
 }
 
 func (s *stream) Changed() <-chan struct{}            { return nil }
+func (s *stream) Short(frames []byte, n int) []byte   { return frames[n:] }
+func (s *stream) Topic() eventlog.Topic               { return nil }
 func (s *stream) Waiting() (frame []byte, outage int) { return []byte(s.waiting), s.outage }
 func (s *stream) Ageless() bool                       { return false }
 

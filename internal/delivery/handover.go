@@ -1,0 +1,94 @@
+package delivery
+
+import (
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+// firstWrite is how much of what there is already goes out with the head, unless one frame is longer.
+const firstWrite = 16 << 10
+
+// generations tells descriptors that are used again from each other.
+var generations atomic.Int32
+
+// handOver gives the connection to a shard, which goes on with it when the caller returns: head and the first frames are
+// written here, since every request has a goroutine of its own. It is not ok where that cannot be; conn is then as it was.
+func (d *Server) handOver(conn net.Conn, head []byte, src Source, o Options) (ok bool) {
+	if !hasDescriptor(conn) {
+		return false
+	}
+	s := d.join()
+	if s == nil {
+		return false
+	}
+	fd, release, ok := detach(conn)
+	if !ok {
+		s.open.Add(-1)
+		d.left()
+		return false
+	}
+	c := d.newConn(s, token{fd: int32(fd), generation: generations.Add(1)}, src, o)
+	c.release = release
+	err := c.open(src.Opening(head, retryFor(o)))
+	if err != nil {
+		s.abandon(c, err)
+		return true
+	}
+	s.adopt(c)
+	o.Owner.OnKick(c)
+	return true
+}
+
+func (d *Server) newConn(s *shard, t token, src Source, o Options) *conn {
+	now := d.now()
+	c := &conn{token: t, shard: s, src: src, owner: o.Owner, beatAt: now + vary(d.config.Heartbeat), until: never, heap: -1}
+	if !src.Ageless() {
+		c.until = now + vary(d.config.MaxAge)
+	}
+	if o.Wait > 0 {
+		c.until = min(c.until, now+o.Wait)
+	}
+	return c
+}
+
+// open writes the head, the opening, and what there is already. Nobody else has c yet.
+func (c *conn) open(head []byte) error {
+	frames, err := c.src.Next(firstWrite)
+	if err != nil {
+		frames = nil // said again when it is c's turn
+	}
+	n, err := c.shard.poller.write(int(c.fd), head, frames)
+	switch {
+	case err != nil:
+		return err
+	case n < len(head):
+		c.rest = append(head[n:], frames...)
+	case n < len(head)+len(frames):
+		c.then = thenWritten
+		c.keep(frames, n-len(head))
+	}
+	if len(frames) != 0 {
+		c.then = thenWritten
+	}
+	return nil
+}
+
+// abandon ends a connection that run has not seen yet.
+func (s *shard) abandon(c *conn, err error) {
+	s.poller.close(int(c.fd), false)
+	if c.release != nil {
+		c.release()
+	}
+	s.open.Add(-1)
+	c.owner.Ended(err)
+	s.server.left()
+}
+
+// retryFor draws the reconnection delay that a response begins with.
+func retryFor(o Options) time.Duration {
+	if o.Wait > 0 {
+		return varyBetween(minPollRetry, maxPollRetry)
+	}
+	return varyBetween(minRetry, maxRetry)
+}

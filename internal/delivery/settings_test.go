@@ -1,0 +1,50 @@
+package delivery_test
+
+import (
+	"net/http"
+
+	"github.com/grpc-sse/grpc-sse/internal/delivery"
+)
+
+// settings are what a test serves one response with.
+type settings struct {
+	delivery.Config
+	delivery.Options
+
+	// Kicked, when closed, kicks the response.
+	Kicked <-chan struct{}
+	// Progress, if set, is called after each write of events.
+	Progress func()
+}
+
+// serve serves one response with a server of its own, to its end.
+func (o settings) serve(w http.ResponseWriter, r *http.Request, src delivery.Source) error {
+	d := delivery.New(o.Config)
+	defer d.Shutdown(0)
+	owner := &owner{settings: o, ended: make(chan error, 1)}
+	o.Owner = owner
+	d.Serve(w, r, src, o.Options)
+	return <-owner.ended
+}
+
+type owner struct {
+	settings
+	ended chan error
+}
+
+func (o *owner) OnKick(k delivery.Kickable) {
+	if o.Kicked != nil {
+		go func() {
+			<-o.Kicked
+			k.Kick()
+		}()
+	}
+}
+
+func (o *owner) Progress() {
+	if o.settings.Progress != nil {
+		o.settings.Progress()
+	}
+}
+
+func (o *owner) Ended(err error) { o.ended <- err }
