@@ -13,7 +13,7 @@ const never = time.Duration(math.MaxInt64)
 // connection that is looked at too early is put back.
 type deadlines struct{ conns []*conn }
 
-// Len, Less, Swap, Push and Pop are for package heap.
+// Len, Less and Swap are for package heap.
 func (d *deadlines) Len() int           { return len(d.conns) }
 func (d *deadlines) Less(i, j int) bool { return d.conns[i].lookAt < d.conns[j].lookAt }
 func (d *deadlines) Swap(i, j int) {
@@ -21,12 +21,14 @@ func (d *deadlines) Swap(i, j int) {
 	d.conns[i].heap, d.conns[j].heap = int32(i), int32(j)
 }
 
+// Push is for package heap.
 func (d *deadlines) Push(x any) {
 	c, _ := x.(*conn)
 	c.heap = int32(len(d.conns))
 	d.conns = append(d.conns, c)
 }
 
+// Pop is for package heap.
 func (d *deadlines) Pop() any {
 	last := len(d.conns) - 1
 	c := d.conns[last]
