@@ -23,24 +23,35 @@ var pad = bytes.Repeat([]byte("x"), Size)
 
 // Payload appends an event's JSON to dst: {"seq":"12","sent":"1795…","pad":"xxx…"}, Size bytes. The numbers are strings,
 // as protobuf's mapping writes 64-bit ones, so that all programs deliver the same.
-func Payload(dst []byte, seq uint64, sent int64) []byte {
+func Payload(dst []byte, seq uint64, sent int64) []byte { return Sized(dst, Size, seq, sent) }
+
+// Sized is Payload for events of another size.
+func Sized(dst []byte, size int, seq uint64, sent int64) []byte {
 	begin := len(dst)
 	dst = append(dst, `{"seq":"`...)
 	dst = strconv.AppendUint(dst, seq, 10)
 	dst = append(dst, `","sent":"`...)
 	dst = strconv.AppendInt(dst, sent, 10)
 	dst = append(dst, `","pad":"`...)
-	dst = append(dst, pad[:max(0, Size-len(`"}`)-(len(dst)-begin))]...)
+	for left := size - len(`"}`) - (len(dst) - begin); left > 0; {
+		n := min(left, len(pad))
+		dst = append(dst, pad[:n]...)
+		left -= n
+	}
 	return append(dst, `"}`...)
 }
 
 // Parse reads what Payload wrote. The pad is a part of the payload.
 func Parse(payload []byte) (seq uint64, sent int64, pad []byte, ok bool) {
-	seq, rest, ok := number(payload, `"seq":`)
+	_, rest, ok := bytes.Cut(payload, []byte(`"seq":`))
 	if !ok {
 		return 0, 0, nil, false
 	}
-	at, rest, ok := number(rest, `"sent":`)
+	seq, ok = Number(rest)
+	if !ok {
+		return 0, 0, nil, false
+	}
+	sent, ok = Sent(rest)
 	if !ok {
 		return 0, 0, nil, false
 	}
@@ -49,23 +60,30 @@ func Parse(payload []byte) (seq uint64, sent int64, pad []byte, ok bool) {
 	if !ok || end < 0 {
 		return 0, 0, nil, false
 	}
-	return seq, int64(at), rest[:end], true
+	return seq, sent, rest[:end], true
 }
 
-// number reads the decimal number behind a key, in quotes or not, with spaces or not.
-func number(text []byte, key string) (value uint64, rest []byte, ok bool) {
+// Sent reads the time in an event's JSON.
+func Sent(text []byte) (sent int64, ok bool) {
+	const key = `"sent":`
 	i := bytes.Index(text, []byte(key))
 	if i < 0 {
-		return 0, nil, false
+		return 0, false
 	}
-	text = text[i+len(key):]
-	for len(text) > 0 && (text[0] == ' ' || text[0] == '"') {
-		text = text[1:]
+	n, ok := Number(text[i+len(key):])
+	return int64(n), ok
+}
+
+// Number reads the decimal number that text begins with, in quotes or not, behind spaces or not.
+func Number(text []byte) (value uint64, ok bool) {
+	i := 0
+	for i < len(text) && (text[i] == ' ' || text[i] == '"') {
+		i++
 	}
-	digits := 0
-	for digits < len(text) && text[digits]-'0' <= 9 {
-		value = value*10 + uint64(text[digits]-'0')
-		digits++
+	begin := i
+	for i < len(text) && text[i]-'0' <= 9 {
+		value = value*10 + uint64(text[i]-'0')
+		i++
 	}
-	return value, text[digits:], digits > 0
+	return value, i > begin
 }

@@ -61,9 +61,10 @@ type Options struct {
 
 // Place is where a target runs.
 type Place struct {
-	Repo string    // the root of the project's clone
-	Dir  string    // a folder for files, made empty for the run
-	Log  io.Writer // what programs say
+	Repo  string    // the root of the project's clone
+	Dir   string    // a folder of the target's own, empty
+	Log   io.Writer // what programs say
+	Build *Builder  // builds programs of the project
 }
 
 // Maker makes targets of one kind.
