@@ -1,10 +1,12 @@
 package feed
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
 
+	"github.com/grpc-sse/grpc-sse/internal/eventlog"
 	"github.com/grpc-sse/grpc-sse/internal/schema"
 )
 
@@ -35,6 +37,9 @@ func (f *Feed) Drain(window, grace time.Duration) {
 	}
 }
 
+// departuresEvery is how often readers are told: whoever else reads the same stream has to look, too.
+const departuresEvery = 50 * time.Millisecond
+
 // departure is when a reader is told to leave.
 type departure struct {
 	reader *Subscription
@@ -61,18 +66,29 @@ func (f *Feed) sendAway(readers []*Subscription, window time.Duration, end <-cha
 		case <-end:
 			return false
 		case <-next:
-			f.tellToLeave(departures[0].reader)
-			departures = departures[1:]
+			until := time.Since(began) + departuresEvery
+			n := slices.IndexFunc(departures, func(d departure) bool { return d.at > until })
+			if n < 0 {
+				n = len(departures)
+			}
+			f.tellToLeave(departures[:n])
+			departures = departures[n:]
 		}
 	}
 }
 
-// tellToLeave makes the reader's Next say that it is to come back, which it will elsewhere.
-func (f *Feed) tellToLeave(s *Subscription) {
-	s.leaving.Store(true)
+// tellToLeave makes the readers' Next say that they are to come back, which they will elsewhere.
+func (f *Feed) tellToLeave(leaving []departure) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s.run.log.Wake()
+	logs := map[*eventlog.Log]struct{}{}
+	for _, d := range leaving {
+		d.reader.leaving.Store(true)
+		logs[d.reader.run.log] = struct{}{}
+	}
+	for l := range logs {
+		l.Wake()
+	}
 }
 
 // movableLocked is the readers that lose nothing by going on elsewhere.
@@ -80,7 +96,7 @@ func (f *Feed) movableLocked() []*Subscription {
 	var found []*Subscription
 	for _, r := range f.runs {
 		if m := &r.request.Method.Stream; m.Share != schema.ShareNone || m.Resume != nil {
-			found = append(found, r.subscriptions...)
+			found = slices.AppendSeq(found, maps.Keys(r.subscriptions))
 		}
 	}
 	return found

@@ -101,6 +101,7 @@ type Feed struct {
 	idle     chan struct{} // closed when, while draining, no run is active and no reader attached
 	active   int           // runs that are not sealed
 	readers  int           // subscriptions that are not closed
+	attached uint64        // counts subscriptions
 }
 
 // key is what a client calls a per-call stream by.

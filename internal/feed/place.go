@@ -122,7 +122,7 @@ func (r *run) joinSharedLocked(d *demand) *Subscription {
 	}
 	s.then = r
 	r.log.Attach()
-	r.subscriptions = append(r.subscriptions, s)
+	r.subscriptions[s] = struct{}{}
 	r.stopLingerLocked()
 	return s
 }
@@ -150,8 +150,10 @@ func (r *run) attachLocked(d *demand, p place) *Subscription {
 		s.opening.id = d.cursor
 	}
 	s.Fresh = r.shared && d.Cursor == "" && !r.isOpen()
-	r.subscriptions = append(r.subscriptions, s)
+	r.subscriptions[s] = struct{}{}
 	r.feed.readers++
+	r.feed.attached++
+	s.number = r.feed.attached
 	r.stopLingerLocked()
 	return s
 }

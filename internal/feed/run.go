@@ -66,8 +66,8 @@ type run struct {
 	catchUps  []*catchUp
 
 	// Guarded by feed.mu.
-	subscriptions []*Subscription // in the order in which they attached
-	linger        *time.Timer     // runs while nobody reads
+	subscriptions map[*Subscription]struct{}
+	linger        *time.Timer // runs while nobody reads
 }
 
 // outage is a time during which the backend cannot be reached.
@@ -112,6 +112,7 @@ func (f *Feed) makeRunLocked(d *demand, o runOptions) *run {
 	s := &d.Method.Stream
 	r := &run{
 		feed: f, request: d.Request, check: d.check, shared: o.mode == eventlog.Shared, opened: make(chan struct{}), from: o.from,
+		subscriptions: map[*Subscription]struct{}{},
 	}
 	r.log = eventlog.New(eventlog.Options{
 		Limits: eventlog.Limits{Age: s.Retention.Age, Events: s.Retention.Events, Bytes: s.Retention.Bytes},
@@ -226,8 +227,14 @@ func (r *run) call() upstream.Call {
 func (r *run) metadata() metadata.MD {
 	r.feed.mu.Lock()
 	defer r.feed.mu.Unlock()
-	if n := len(r.subscriptions); n > 0 {
-		return r.subscriptions[n-1].metadata
+	var newest *Subscription
+	for s := range r.subscriptions {
+		if newest == nil || s.number > newest.number {
+			newest = s
+		}
+	}
+	if newest != nil {
+		return newest.metadata
 	}
 	return r.request.Metadata
 }

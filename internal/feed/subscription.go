@@ -3,7 +3,6 @@ package feed
 import (
 	"errors"
 	"io"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +31,7 @@ type Subscription struct {
 	check    event.Check
 	metadata metadata.MD
 	client   *client // whose cursor is kept; else nil
+	number   uint64  // in the order in which they attached
 	opening  opening
 	after    []byte // frames that follow stream.open in the same write
 
@@ -309,11 +309,10 @@ func (r *run) detach(s *Subscription) (unreachable bool) {
 	f := r.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i := slices.Index(r.subscriptions, s)
-	if i < 0 {
+	if _, ok := r.subscriptions[s]; !ok {
 		return false
 	}
-	r.subscriptions = slices.Delete(r.subscriptions, i, i+1)
+	delete(r.subscriptions, s)
 	if len(r.subscriptions) != 0 {
 		return false
 	}
