@@ -1,29 +1,75 @@
 package upstream
 
-import "time"
+import (
+	"math"
+	"sync/atomic"
+	"time"
+)
 
-// idleTimer calls a function when it has run for some time without being stopped.
+// idleTimer calls a function when one wait lasts for some time. Waits begin and end with every message, so they do not
+// touch the timer, only note since when there is one: the timer goes off at its time, looks, and is set anew where what
+// it sees has not lasted long enough.
 type idleTimer struct {
-	after time.Duration
-	timer *time.Timer // nil: no limit
+	after time.Duration // 0: no limit
+	idle  func()
+	made  time.Time
+	timer *time.Timer
+	// since is when the wait began, after made; or one of the two below.
+	since atomic.Int64
 }
 
-// newIdleTimer returns a running timer.
-func newIdleTimer(after time.Duration, f func()) *idleTimer {
-	if after <= 0 {
-		return &idleTimer{}
+const (
+	notWaiting = -1
+	ended      = -2
+)
+
+// newIdleTimer returns a timer whose first wait has begun.
+func newIdleTimer(after time.Duration, idle func()) *idleTimer {
+	t := &idleTimer{after: max(after, 0), idle: idle, made: time.Now()}
+	if t.after > 0 {
+		t.timer = time.AfterFunc(math.MaxInt64, t.look) // look needs it to be there
+		t.timer.Reset(t.after)
 	}
-	return &idleTimer{after: after, timer: time.AfterFunc(after, f)}
+	return t
 }
 
+// stop ends the wait.
 func (t *idleTimer) stop() {
-	if t.timer != nil {
+	if t.after > 0 {
+		t.since.Store(notWaiting)
+	}
+}
+
+// start begins a wait.
+func (t *idleTimer) start() {
+	if t.after > 0 {
+		t.since.Store(int64(time.Since(t.made)))
+	}
+}
+
+// end ends the timer.
+func (t *idleTimer) end() {
+	if t.after > 0 {
+		t.since.Store(ended)
 		t.timer.Stop()
 	}
 }
 
-func (t *idleTimer) start() {
-	if t.timer != nil {
-		t.timer.Reset(t.after)
+// look is called when the timer goes off.
+func (t *idleTimer) look() {
+	next := t.after
+	switch since := t.since.Load(); since {
+	case ended:
+		return
+	case notWaiting:
+	default:
+		if next -= time.Since(t.made) - time.Duration(since); next <= 0 {
+			t.idle()
+			return
+		}
+	}
+	t.timer.Reset(next)
+	if t.since.Load() == ended { // in the meantime
+		t.timer.Stop()
 	}
 }

@@ -79,18 +79,27 @@ func (events) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
 
 // HandleRPC keeps a call's record.
 func (events) HandleRPC(ctx context.Context, e stats.RPCStats) {
-	r, ok := ctx.Value(recordKey{}).(*record)
-	if !ok {
-		return
-	}
 	switch e.(type) {
 	case *stats.OutHeader:
-		r.phase.CompareAndSwap(phaseWaiting, phaseSent)
+		if r := recordOf(ctx); r != nil {
+			r.phase.CompareAndSwap(phaseWaiting, phaseSent)
+		}
 	case *stats.InHeader:
-		r.headers.Store(true)
+		if r := recordOf(ctx); r != nil {
+			r.headers.Store(true)
+		}
 	case *stats.InTrailer:
-		r.trailers.Store(true)
+		if r := recordOf(ctx); r != nil {
+			r.trailers.Store(true)
+		}
+	default: // every message is an event, too: nothing is looked for in its context
 	}
+}
+
+// recordOf is the call's record, nil where the call is not one of Upstream's own.
+func recordOf(ctx context.Context) *record {
+	r, _ := ctx.Value(recordKey{}).(*record)
+	return r
 }
 
 // TagConn does nothing.

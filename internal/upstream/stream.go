@@ -205,7 +205,7 @@ func (r *run) try(ctx context.Context, p *pass) outcome.Outcome {
 	p.begin()
 	defer s.cancel(nil)
 	idle := newIdleTimer(c.IdleTimeout, func() { s.cancel(errIdle) })
-	defer idle.stop()
+	defer idle.end()
 	// grpc-go half-closes after the one request of such a call by itself.
 	if err := s.SendMsg(request); err != nil {
 		o := r.u.ended(ctx, s, err, c)

@@ -129,6 +129,35 @@ func TestNotIdle(t *testing.T) {
 	})
 }
 
+// The time begins with the last message, or with the reader's asking for the next one, however busy it was before.
+func TestIdleAfterMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, u := start(t, func(c *incoming) error {
+			for _, pause := range []time.Duration{time.Millisecond, 9 * time.Second, 3 * time.Second, 0} {
+				elapse(pause)
+				c.send("x")
+			}
+			return c.hold()
+		})
+		for _, busy := range []time.Duration{0, 4 * time.Second, time.Hour} {
+			var asked time.Time
+			n := 0
+			for _, err := range u.Stream(t.Context(), upstream.Call{Method: "/test.Service/Watch", IdleTimeout: 10 * time.Second}) {
+				if err != nil {
+					break
+				}
+				if n++; n == 4 {
+					elapse(busy)
+				}
+				asked = time.Now()
+			}
+			if took := time.Since(asked); n != 4 || took < 10*time.Second || took > 10*time.Second+time.Millisecond {
+				t.Errorf("busy for %v: ended %v after the reader asked for message %d, want 10s after it asked for the fifth", busy, took, n+1)
+			}
+		}
+	})
+}
+
 func TestContextEndsTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, u := start(t, func(c *incoming) error { c.send("a"); return c.hold() })
