@@ -185,7 +185,9 @@ func (r *run) receive() outcome.Outcome {
 		if err != nil {
 			return r.endOf(err)
 		}
-		r.waiting.Store(nil)
+		if r.waiting.Load() != nil { // which costs less than to store
+			r.waiting.Store(nil)
+		}
 		switch {
 		case r.behind != nil && (m.Restarted != nil || m.Expired):
 			return outcome.Of(errTooFar) // its readers are better off with the shared run
