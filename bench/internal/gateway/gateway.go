@@ -9,6 +9,7 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	benchv1 "github.com/grpc-sse/grpc-sse/bench/internal/gateway/gen/bench/v1"
 )
@@ -19,7 +20,8 @@ func New(ctx context.Context, backend string) (handler http.Handler, closing fun
 	if err != nil {
 		return nil, nil, err
 	}
-	mux := runtime.NewServeMux(runtime.WithMarshalerOption(runtime.MIMEWildcard, &eventMarshaler{}))
+	marshaler := &eventMarshaler{runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{EmitUnpopulated: true}}} // its default
+	mux := runtime.NewServeMux(runtime.WithMarshalerOption(runtime.MIMEWildcard, marshaler))
 	if err := benchv1.RegisterEventServiceHandler(ctx, mux, conn); err != nil {
 		_ = conn.Close() // it was never used
 		return nil, nil, err
