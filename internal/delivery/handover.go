@@ -15,14 +15,14 @@ var generations atomic.Int32
 // handOver gives the connection to a shard, which goes on with it when the caller returns: head and the first frames are
 // written here, since every request has a goroutine of its own. It is not ok where that cannot be; conn is then as it was.
 func (d *Server) handOver(conn net.Conn, head []byte, src Source, o Options) (ok bool) {
-	if !hasDescriptor(conn) {
+	if !d.system.hasDescriptor(conn) {
 		return false
 	}
 	s := d.join()
 	if s == nil {
 		return false
 	}
-	fd, release, ok := detach(conn)
+	fd, release, ok := d.system.detach(conn)
 	if !ok {
 		s.open.Add(-1)
 		d.left()

@@ -1,6 +1,20 @@
 package delivery
 
-import "errors"
+import (
+	"errors"
+	"net"
+)
+
+// system is what taking connections over needs of the operating system; tests have one of their own.
+type system struct {
+	// newPoller makes a shard's poller; nil where there is none.
+	newPoller func() (poller, error)
+	// hasDescriptor reports whether detach can be tried.
+	hasDescriptor func(net.Conn) bool
+	// detach takes a connection's descriptor away from it. release, which may be nil, must be called when the descriptor has
+	// been closed. It is not ok where no descriptor is left: then the connection is as it was.
+	detach func(net.Conn) (fd int, release func(), ok bool)
+}
 
 // token names a connection to a poller: descriptors are used again, and an event of one that was closed must not be taken
 // for one of another.

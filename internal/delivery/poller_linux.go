@@ -23,7 +23,9 @@ type epoll struct {
 	stopOnce sync.Once
 }
 
-func newPoller() (poller, error) {
+var thisSystem = system{newPoller: newEpoll, hasDescriptor: hasDescriptor, detach: detach}
+
+func newEpoll() (poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("epoll_create1: %w", err)
@@ -137,7 +139,6 @@ type detachable interface {
 	Close() error
 }
 
-// hasDescriptor reports whether detach can be tried.
 func hasDescriptor(conn net.Conn) bool {
 	switch conn.(type) {
 	case *net.TCPConn, detachable:
@@ -147,8 +148,7 @@ func hasDescriptor(conn net.Conn) bool {
 	}
 }
 
-// detach takes conn's descriptor away from it, so that nothing of Go's is kept for the connection. release must be called
-// when the descriptor has been closed. It is not ok where no descriptor is left: then conn is as it was.
+// detach leaves nothing of Go's for the connection.
 func detach(conn net.Conn) (fd int, release func(), ok bool) {
 	outer, wrapped := conn.(detachable)
 	tcp, plain := conn.(*net.TCPConn)

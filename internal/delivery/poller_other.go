@@ -4,9 +4,5 @@ package delivery
 
 import "net"
 
-// newPoller is nil where connections are served by a goroutine each.
-var newPoller func() (poller, error)
-
-func hasDescriptor(net.Conn) bool { return false }
-
-func detach(net.Conn) (fd int, release func(), ok bool) { return 0, nil, false }
+// thisSystem has no poller: connections are served by a goroutine each.
+var thisSystem = system{hasDescriptor: func(net.Conn) bool { return false }}

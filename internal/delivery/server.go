@@ -29,8 +29,7 @@ type Config struct {
 type Server struct {
 	config Config
 	born   time.Time
-	// newPoller makes a shard's poller; nil where there is none for this system.
-	newPoller func() (poller, error)
+	system system
 
 	begin  sync.Once // starts the shards with the first connection
 	shards []*shard
@@ -50,7 +49,7 @@ func New(c Config) *Server {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Server{config: c, born: time.Now(), newPoller: newPoller, idle: make(chan struct{})}
+	return &Server{config: c, born: time.Now(), system: thisSystem, idle: make(chan struct{})}
 }
 
 // Owner is who a response is served for: it has a place, and something to do at the end. Its methods may be called from
@@ -156,12 +155,12 @@ func (d *Server) join() *shard {
 
 // start starts the shards. Where the system has no poller there are none, and everything is served by goroutines.
 func (d *Server) start() {
-	if d.newPoller == nil {
+	if d.system.newPoller == nil {
 		return
 	}
 	var shards []*shard
 	for range d.config.Shards {
-		p, err := d.newPoller()
+		p, err := d.system.newPoller()
 		if err != nil {
 			d.config.Logger.Error("connections cannot be polled: each is served by a goroutine", "cause", err)
 			break
