@@ -135,6 +135,9 @@ func (b *bridge) configure(admin string) (file string, err error) {
 	if len(b.options.Compression) > 0 {
 		config += "compression: {encodings: [" + strings.Join(b.options.Compression, ", ") + "]}\n"
 	}
+	if b.options.Quiet {
+		config += "heartbeat: 60s\n"
+	}
 	if b.options.TLS {
 		config += "tls: {cert_file: cert.pem, key_file: key.pem}\n"
 		if files["cert.pem"], files["key.pem"], err = certificate(); err != nil {

@@ -3,6 +3,7 @@ package event
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"strconv"
 	"time"
 )
@@ -18,14 +19,29 @@ var (
 	startNanos = start.UnixNano()
 )
 
-// pad is longer than any padding.
-var pad = bytes.Repeat([]byte("x"), Size)
+// words fill events: text that compresses as prose does, and is no repetition of an earlier event's. Always the same.
+var words = func() []byte {
+	random := rand.New(rand.NewPCG(1, 2))
+	vocabulary := make([][]byte, 400)
+	for i := range vocabulary {
+		word := make([]byte, 2+random.IntN(8))
+		for j := range word {
+			word[j] = "eeeetttaaaooinshrdlucmfwypvbgkqjxz"[random.IntN(34)]
+		}
+		vocabulary[i] = word
+	}
+	text := make([]byte, 0, 256<<10)
+	for len(text) < cap(text)-16 {
+		text = append(append(text, vocabulary[random.IntN(len(vocabulary))]...), ' ')
+	}
+	return text
+}()
 
-// Payload appends an event's JSON to dst: {"seq":"12","sent":"1795…","pad":"xxx…"}, Size bytes. The numbers are strings,
+// Payload appends an event's JSON to dst: {"seq":"12","sent":"1795…","pad":"…"}, Size bytes. The numbers are strings,
 // as protobuf's mapping writes 64-bit ones, so that all programs deliver the same.
 func Payload(dst []byte, seq uint64, sent int64) []byte { return Sized(dst, Size, seq, sent) }
 
-// Sized is Payload for events of another size.
+// Sized is Payload for events of another size, of up to 100 KB.
 func Sized(dst []byte, size int, seq uint64, sent int64) []byte {
 	begin := len(dst)
 	dst = append(dst, `{"seq":"`...)
@@ -33,11 +49,9 @@ func Sized(dst []byte, size int, seq uint64, sent int64) []byte {
 	dst = append(dst, `","sent":"`...)
 	dst = strconv.AppendInt(dst, sent, 10)
 	dst = append(dst, `","pad":"`...)
-	for left := size - len(`"}`) - (len(dst) - begin); left > 0; {
-		n := min(left, len(pad))
-		dst = append(dst, pad[:n]...)
-		left -= n
-	}
+	pad := max(0, size-len(`"}`)-(len(dst)-begin))
+	from := int(seq * Size % uint64(len(words)-pad))
+	dst = append(dst, words[from:from+pad]...)
 	return append(dst, `"}`...)
 }
 

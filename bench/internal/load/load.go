@@ -142,7 +142,7 @@ func (r *Readers) Stats() *Stats {
 	for _, t := range r.tallies {
 		t.mu.Lock()
 		s.Events += t.events
-		s.Bytes += t.bytes
+		s.Bytes += t.bytes + t.wire.Load()
 		s.Latency.Merge(&t.hist)
 		t.mu.Unlock()
 	}
@@ -154,6 +154,7 @@ func (r *Readers) Reset() {
 	for _, t := range r.tallies {
 		t.mu.Lock()
 		t.events, t.bytes, t.hist = 0, 0, Histogram{}
+		t.wire.Store(0)
 		t.mu.Unlock()
 	}
 }

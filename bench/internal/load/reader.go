@@ -41,7 +41,6 @@ const mostHead = 16 << 10
 
 // feed takes what has arrived, p, at a time.
 func (r *reader) feed(t *tally, p []byte, now int64) {
-	t.bytes += uint64(len(p))
 	for len(p) > 0 {
 		switch r.state {
 		case inHead:

@@ -176,6 +176,9 @@ func (l *loop) dial(n int) (int, error) {
 	if err == nil {
 		err = os.NewSyscallError("bind", unix.Bind(fd, &from))
 	}
+	if err == nil && n >= l.config.Conns-l.config.Deaf {
+		err = narrow(fd)
+	}
 	if err == nil {
 		err = os.NewSyscallError("connect", unix.Connect(fd, &l.to))
 	}
@@ -184,6 +187,15 @@ func (l *loop) dial(n int) (int, error) {
 		return 0, err
 	}
 	return fd, nil
+}
+
+// narrow makes a connection's buffers small at both ends: the other end's are made for the size of segments. With the
+// usual ones the kernel would take megabytes for a client that does not read.
+func narrow(fd int) error {
+	return errors.Join(
+		os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4096)),
+		os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, 536)),
+	)
 }
 
 // ready takes what a connection has.
@@ -228,6 +240,7 @@ func (l *loop) read(c *conn, ends bool) {
 			l.drop(c)
 			return
 		}
+		l.bytes += uint64(n)
 		had := c.state != inHead
 		c.feed(l.tally, l.buffer[:n], event.Now())
 		if !had && c.state != inHead {

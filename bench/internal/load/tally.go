@@ -25,7 +25,8 @@ type tally struct {
 	shared  bool // all read one stream: an event's time is the same for all
 	hist    Histogram
 	events  uint64
-	bytes   uint64
+	bytes   uint64         // that arrived,
+	wire    atomic.Uint64  // or, where connections are counted without the lock, here
 	got     [spread]uint32 // by number: how many readers have it
 	sent    [256]sentAt
 	err     error

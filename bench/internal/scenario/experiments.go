@@ -1,8 +1,10 @@
 package scenario
 
+import "slices"
+
 // Experiments are all, in the order in which they run and are shown.
 func Experiments() []Experiment {
-	return []Experiment{
+	return slices.Concat([]Experiment{
 		idleMemoryExperiment(),
 		fanOutManyExperiment(),
 		fanOutFewExperiment(),
@@ -10,5 +12,8 @@ func Experiments() []Experiment {
 		inFlightExperiment(flightFew, "Events in flight, 1,000 readers", func(s Size) int { return s.Few }, 0.65e6),
 		catchUpExperiment(),
 		stormExperiment(),
-	}
+		perCallExperiment(),
+		besideIdleExperiment(),
+		slowReadersExperiment(),
+	}, formExperiments())
 }

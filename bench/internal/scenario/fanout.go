@@ -218,4 +218,3 @@ func inFlightExperiment(name, title string, readers func(Size) int, budget float
 		},
 	}
 }
-

@@ -197,3 +197,20 @@ func (r *Round) idle(ctx context.Context) error {
 	}
 	return nil
 }
+
+// unused is how much of a processor the target uses while nothing happens.
+func (r *Round) unused(ctx context.Context, during time.Duration) (share float64, err error) {
+	before, err := procstat.CPU(r.target.PIDs())
+	if err != nil {
+		return 0, err
+	}
+	begin, timer := time.Now(), time.NewTimer(during)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	case <-timer.C:
+	}
+	after, err := procstat.CPU(r.target.PIDs())
+	return float64(after-before) / float64(time.Since(begin)), err
+}

@@ -46,8 +46,9 @@ type Runner struct {
 	files int
 }
 
-// reserve is how many files a process has open besides its connections.
-const reserve = 200
+// spare is which part of its files a process does not use for connections: it has others, and the bridge keeps a
+// twentieth of the places for clients that come back.
+const spare = 16
 
 // Run runs all experiments: each round against one target after the other, so that whatever disturbs the machine
 // disturbs all of them. An experiment that fails is a row without a value, and an error.
@@ -101,7 +102,7 @@ func (r *Runner) round(ctx context.Context, e Experiment, maker target.Maker, n 
 	ctx, cancel := context.WithTimeoutCause(ctx, e.Within, fmt.Errorf("it took longer than %s", e.Within))
 	defer cancel()
 	round := &Round{runner: r, experiment: e, maker: maker, Size: r.Size}
-	round.fit(r.files-reserve, e.Files(r.Size))
+	round.fit(r.files - r.files/spare)
 	defer func() { err = errors.Join(err, round.stop()) }()
 	if err := round.start(ctx, e.Options); err != nil {
 		return err
@@ -133,13 +134,20 @@ type Round struct {
 	figures    []string
 }
 
-// fit makes the round's numbers smaller where they need more files than there may be.
-func (r *Round) fit(limit, wanted int) {
+// fit makes the round's numbers smaller where they need more files than there may be: idle connections first.
+func (r *Round) fit(limit int) {
+	wanted := r.experiment.Files(r.Size)
 	if wanted <= limit {
 		return
 	}
-	r.Size = r.scale(float64(limit) / float64(wanted))
-	r.notes = append(r.notes, fmt.Sprintf("%d connections instead of %d: a process may have %d files open", r.experiment.Files(r.Size), wanted, limit+reserve))
+	if most := limit - r.Few; most > r.Few {
+		r.Idle, r.Streams = min(r.Idle, most), min(r.Streams, most)
+	}
+	if now := r.experiment.Files(r.Size); now > limit {
+		r.Size = r.scale(float64(limit) / float64(now))
+	}
+	r.notes = append(r.notes, fmt.Sprintf("%d connections instead of %d: a process may have %d files open here",
+		r.experiment.Files(r.Size), wanted, r.runner.files))
 }
 
 // start starts the target. One that runs is ended.

@@ -23,10 +23,10 @@ type Process struct {
 	err   error // why it ended
 }
 
-// Launch starts a program. It runs until Kill; what it writes goes to log.
+// Launch starts a program. It runs until Kill; its standard error goes to log.
 func Launch(log io.Writer, dir, name string, args ...string) (*Process, error) {
 	cmd := exec.Command(name, args...) //nolint:gosec,noctx // the program under test; Kill ends it
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
+	cmd.Dir, cmd.Stderr = dir, log
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

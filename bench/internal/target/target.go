@@ -56,6 +56,7 @@ const (
 type Options struct {
 	TLS         bool     // serve TLS, with any certificate
 	Compression []string // offer these encodings
+	Quiet       bool     // send as few heartbeats as can be
 	Streams     int      // about how many streams are published to; 0: one
 }
 
