@@ -25,7 +25,7 @@ demo: ## Start the example backend, the bridge and a page to see them with
 	@exec bin/grpc-sse demo
 
 .PHONY: test
-test: install lint checkgenerate fuzz crowd race ## Everything that must hold before a merge; installs what it needs
+test: install lint checkgenerate fuzz crowd allocs race ## Everything that must hold before a merge; installs what it needs
 
 .PHONY: race
 race: ## All tests, with the race detector
@@ -35,6 +35,10 @@ race: ## All tests, with the race detector
 crowd: ## What the race detector is too slow for, or changes: a million events, a thousand readers; allocations
 	@go test -count=1 -run Contract ./internal/eventlog
 	@go test -count=1 -run DoesNotAllocate ./internal/transcode/...
+
+.PHONY: allocs
+allocs: ## Fail when a benchmark allocates more often than before; UPDATE=1 notes how often they do now
+	@scripts/allocs.sh $(if $(UPDATE),update)
 
 .PHONY: unit
 unit: ## The tests that need no browser, proxy or second process
