@@ -217,6 +217,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 			failed <- err
 		}
 	})
+	work.Go(func() { trim(background, b.delivery.TakenOver, freeMemory) })
 	sockets := bounded(delivery.Listener(main), b.settings.Sockets, b.logger)
 	serve(&work, server, sockets, failed)
 	adminServer := b.adminServer()

@@ -12,6 +12,15 @@ import (
 // CertificateAge is how old the bridge's knowledge of its certificate's files may be.
 const CertificateAge = certificateAge
 
+// Trim gives back the memory that a burst of connects leaves.
+var Trim = trim
+
+// Times of Trim.
+const (
+	TrimEvery = trimEvery
+	TrimPause = trimPause
+)
+
 // Bounded bounds the connections of a listener.
 var Bounded = bounded
 

@@ -35,6 +35,7 @@ type Server struct {
 	shards []*shard
 	work   sync.WaitGroup // the shards' goroutines
 	open   atomic.Int64   // connections that shards hold
+	taken  atomic.Uint64  // connections that they ever had
 
 	mu     sync.Mutex // makes hand-overs and Shutdown follow one another
 	closed bool
@@ -118,6 +119,9 @@ func (d *Server) Shutdown(grace time.Duration) {
 // Open is how many connections shards hold.
 func (d *Server) Open() int { return int(d.open.Load()) }
 
+// TakenOver counts the connections that shards have had.
+func (d *Server) TakenOver() uint64 { return d.taken.Load() }
+
 // left takes a connection off the account.
 func (d *Server) left() {
 	if d.open.Add(-1) != 0 {
@@ -143,6 +147,7 @@ func (d *Server) join() *shard {
 		return nil
 	}
 	d.open.Add(1)
+	d.taken.Add(1)
 	least := d.shards[0]
 	for _, s := range d.shards[1:] {
 		if s.open.Load() < least.open.Load() {
