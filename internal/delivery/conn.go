@@ -27,12 +27,13 @@ type conn struct {
 	group         *group // nil: src waits for nothing
 	before, after *conn  // in the group's ring
 
-	told   int           // the outage that the client has been told of
-	beatAt time.Duration // when a beat is due, if nothing is sent until then
-	until  time.Duration // when the connection is too old
-	stuck  time.Duration // since when the client has taken nothing of rest
-	lookAt time.Duration
-	heap   int32 // place in the shard's deadlines, -1 for none
+	told       int           // the outage that the client has been told of
+	progressAt time.Duration // when the owner may be told again
+	beatAt     time.Duration // when a beat is due, if nothing is sent until then
+	until      time.Duration // when the connection is too old
+	stuck      time.Duration // since when the client has taken nothing of rest
+	lookAt     time.Duration
+	heap       int32 // place in the shard's deadlines, -1 for none
 }
 
 // next is what follows when everything is written.
@@ -48,6 +49,8 @@ const (
 const (
 	// maxTurn is after how many bytes it is another connection's turn.
 	maxTurn = 256 << 10
+	// progressEvery is how seldom an owner is told of progress.
+	progressEvery = time.Second
 	// maxCopy is how much of an unfinished frame is copied rather than kept where it is: a reader that is stuck must not
 	// hold a whole segment of the log for its sake.
 	maxCopy = 16 << 10
@@ -78,7 +81,10 @@ func (s *shard) serve(c *conn) (more bool) {
 		case thenWritten:
 			c.then = thenNothing
 			c.src.Written()
-			c.owner.Progress()
+			if s.now >= c.progressAt {
+				c.progressAt = s.now + progressEvery
+				c.owner.Progress()
+			}
 		case thenEnd:
 			s.end(c, nil)
 			return false

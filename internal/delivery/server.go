@@ -58,7 +58,7 @@ func New(c Config) *Server {
 type Owner interface {
 	// OnKick has k.Kick called once when the response must end because its place is needed; at once if that was before.
 	OnKick(k Kickable)
-	// Progress is called after each write of events.
+	// Progress is called after a write of events, of which it may be told once a second only.
 	Progress()
 	// Ended is called once, when the response has ended: with nil for a clean end, with an error where the client left,
 	// could not be written to, or had to be cut off.
