@@ -151,6 +151,7 @@ func (f *feed) atLoad(ctx context.Context, scenario string, events, budget float
 		return err
 	}
 	r.report(micros(scenario, cpuPerDelivery, budget), m.perDelivery())
+	r.report(micros(scenario, "CPU per delivery of the load generator", 0), m.each(m.own))
 	r.report(millis(scenario, "p50", 0), float64(m.stats.Latency.Quantile(0.5))/float64(time.Millisecond))
 	r.report(millis(scenario, "p99", 0), m.p99())
 	r.report(millis(scenario, "p99.9", 0), float64(m.stats.Latency.Quantile(0.999))/float64(time.Millisecond))

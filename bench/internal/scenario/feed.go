@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/grpc-sse/grpc-sse/bench/internal/bridge"
@@ -45,10 +46,11 @@ func (f *feed) publish(ctx context.Context, size int, due int64) error {
 	return f.round.target.Publish(ctx, f.stream, f.payload)
 }
 
-// load is what paced and burst measure.
+// measured is what paced and burst found.
 type measured struct {
 	took   time.Duration // until everybody had everything
 	cpu    time.Duration // of the target
+	own    time.Duration // of this process, which publishes and reads
 	stats  *load.Stats
 	behind time.Duration // how late the last quarter of the events was published, on average
 }
@@ -56,8 +58,10 @@ type measured struct {
 func (m measured) perSecond() float64 { return float64(m.stats.Events) / m.took.Seconds() }
 
 // perDelivery is the target's CPU time in µs.
-func (m measured) perDelivery() float64 {
-	return float64(m.cpu) / float64(time.Microsecond) / float64(m.stats.Events)
+func (m measured) perDelivery() float64 { return m.each(m.cpu) }
+
+func (m measured) each(cpu time.Duration) float64 {
+	return float64(cpu) / float64(time.Microsecond) / float64(m.stats.Events)
 }
 
 // p99 is in milliseconds.
@@ -67,9 +71,13 @@ func (m measured) p99() float64 {
 
 // measure runs publish and waits until everybody has everything.
 func (f *feed) measure(ctx context.Context, publish func() error) (measured, error) {
-	pids := f.round.target.PIDs()
+	pids, self := f.round.target.PIDs(), []int{os.Getpid()}
 	f.readers.Reset()
 	before, err := procstat.CPU(pids)
+	if err != nil {
+		return measured{}, err
+	}
+	own, err := procstat.CPU(self)
 	if err != nil {
 		return measured{}, err
 	}
@@ -82,7 +90,11 @@ func (f *feed) measure(ctx context.Context, publish func() error) (measured, err
 	}
 	took := time.Since(begin)
 	after, err := procstat.CPU(pids)
-	m := measured{took: took, cpu: after - before, stats: f.readers.Stats()}
+	if err != nil {
+		return measured{}, err
+	}
+	ownAfter, err := procstat.CPU(self)
+	m := measured{took: took, cpu: after - before, own: ownAfter - own, stats: f.readers.Stats()}
 	if err == nil && m.stats.Events == 0 {
 		err = errors.New("nothing was published")
 	}
@@ -145,7 +157,7 @@ func (f *feed) most(ctx context.Context, trial time.Duration) (rate float64, at 
 	if err != nil {
 		return 0, at, err
 	}
-	guess := about.perSecond() / float64(f.readersNow())
+	guess := about.perSecond() / float64(f.readers.Counted())
 	least, greatest := 0.0, 1.15*guess
 	next := 0.9 * guess
 	for tries := 0; tries < halves || least == 0; tries++ {
@@ -156,7 +168,7 @@ func (f *feed) most(ctx context.Context, trial time.Duration) (rate float64, at 
 		if err != nil {
 			return 0, at, err
 		}
-		if m.p99() <= limit && m.behind.Seconds() <= 1/next {
+		if m.p99() <= limit && m.behind.Seconds() <= 1/next || !f.round.Exact {
 			least, at = next, m
 		} else {
 			greatest = next
@@ -167,9 +179,6 @@ func (f *feed) most(ctx context.Context, trial time.Duration) (rate float64, at 
 	}
 	return least, at, nil
 }
-
-// readersNow is how many readers are counted.
-func (f *feed) readersNow() int { return f.readers.Counted() }
 
 // idle waits until the target does nothing, for at most a few seconds.
 func (r *Round) idle(ctx context.Context) error {

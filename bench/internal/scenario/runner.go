@@ -201,7 +201,11 @@ type metric struct {
 
 // report adds a figure.
 func (r *Round) report(m metric, value float64) {
-	r.figures = append(r.figures, fmt.Sprintf("%s %.4g %s", m.name, value, m.unit))
+	figure := fmt.Sprintf("%s %.4g %s", m.name, value, m.unit)
+	if first := r.experiment.Shows[0].Name; m.scenario != first {
+		figure = m.scenario + " " + figure
+	}
+	r.figures = append(r.figures, figure)
 	for _, row := range r.runner.rows {
 		if row.Scenario == m.scenario && row.Target == r.maker.Name && row.Metric == m.name {
 			row.Values = append(row.Values, value)
