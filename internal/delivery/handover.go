@@ -28,32 +28,34 @@ func (d *Server) handOver(conn net.Conn, head []byte, src Source, o Options) (ok
 		d.left()
 		return false
 	}
-	c := d.newConn(s, token{fd: int32(fd), generation: generations.Add(1)}, src, o)
-	c.release = release
-	err := c.open(src.Opening(head, retryFor(o)))
-	if err != nil {
-		s.abandon(c, err)
-		return true
+	c := &conn{
+		token: token{fd: int32(fd), generation: generations.Add(1)}, shard: s, src: src, owner: o.Owner, release: release,
+		until: never, heap: -1,
 	}
-	s.adopt(c)
-	o.Owner.OnKick(c)
+	err := errPanicked
+	defer func() { // after a panic, too: nobody else has the descriptor yet
+		if err != nil {
+			s.abandon(c, err)
+		}
+	}()
+	if err = c.open(head, o); err == nil {
+		s.adopt(c)
+		o.Owner.OnKick(c)
+	}
 	return true
 }
 
-func (d *Server) newConn(s *shard, t token, src Source, o Options) *conn {
-	now := d.now()
-	c := &conn{token: t, shard: s, src: src, owner: o.Owner, beatAt: now + vary(d.config.Heartbeat), until: never, heap: -1}
-	if !src.Ageless() {
-		c.until = now + vary(d.config.MaxAge)
+// open sets c's times and writes the head, the opening, and what there is already.
+func (c *conn) open(head []byte, o Options) error {
+	config, now := &c.shard.server.config, c.shard.server.now()
+	c.beatAt = now + vary(config.Heartbeat)
+	if !c.src.Ageless() {
+		c.until = now + vary(config.MaxAge)
 	}
 	if o.Wait > 0 {
 		c.until = min(c.until, now+o.Wait)
 	}
-	return c
-}
-
-// open writes the head, the opening, and what there is already. Nobody else has c yet.
-func (c *conn) open(head []byte) error {
+	head = c.src.Opening(head, retryFor(o))
 	frames, err := c.src.Next(firstWrite)
 	if err != nil {
 		frames = nil // said again when it is c's turn
