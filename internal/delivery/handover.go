@@ -12,17 +12,17 @@ const firstWrite = 16 << 10
 // generations tells descriptors that are used again from each other.
 var generations atomic.Int32
 
-// handOver gives the connection to a shard, which goes on with it when the caller returns: head and the first frames are
-// written here, since every request has a goroutine of its own. It is not ok where that cannot be; conn is then as it was.
-func (d *Server) handOver(conn net.Conn, head []byte, src Source, o Options) (ok bool) {
-	if !d.system.hasDescriptor(conn) {
+// handOver gives the connection of from to a shard, which goes on with it when the caller returns: head and the first frames are
+// written here, since every request has a goroutine of its own. It is not ok where that cannot be; from is then as it was.
+func (d *Server) handOver(from net.Conn, head []byte, src Source, o Options) (ok bool) {
+	if !d.system.hasDescriptor(from) {
 		return false
 	}
 	s := d.join()
 	if s == nil {
 		return false
 	}
-	fd, release, ok := d.system.detach(conn)
+	fd, release, ok := d.system.detach(from)
 	if !ok {
 		s.open.Add(-1)
 		d.left()
