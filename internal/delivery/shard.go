@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"errors"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -120,6 +121,7 @@ func (s *shard) run() {
 			}
 			visited += s.visit(g)
 		}
+		runtime.Gosched() // writing has no end while there is load: who receives events must not wait for it
 	}
 }
 
