@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/grpc-sse/grpc-sse/bench/internal/bridge"
+	"github.com/grpc-sse/grpc-sse/bench/internal/report"
 	"github.com/grpc-sse/grpc-sse/bench/internal/result"
 	"github.com/grpc-sse/grpc-sse/bench/internal/rivals"
 	"github.com/grpc-sse/grpc-sse/bench/internal/scenario"
@@ -103,7 +104,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(found.Rows) == 0 {
 		return errors.Join(failed, errors.New("nothing was measured"))
 	}
-	show(out, found)
+	if err := report.Show(out, found); err != nil {
+		return errors.Join(failed, err)
+	}
 	if s.out != "" {
 		file, err := result.Save(s.out, found)
 		if err != nil {

@@ -64,7 +64,9 @@ type Row struct {
 	Budget float64 `json:"budget,omitempty"`
 	// Relative, when set, makes the budget from another target's figure of the same run.
 	Relative *Relative `json:"relative,omitempty"`
-	Note     string    `json:"note,omitempty"`
+	// Also, when set, is another like it; the stricter of the two counts.
+	Also *Relative `json:"also,omitempty"`
+	Note string    `json:"note,omitempty"`
 }
 
 // Relative is a budget that depends on another target: Times its median of the same metric, in the same scenario or the
@@ -110,12 +112,22 @@ func (r *Run) Find(scenario, target, metric string) Row {
 // Budget is what the row's median has to reach in this run; ok is false when it has no budget, or one that depends on a
 // target that was not measured.
 func (r *Run) Budget(row Row) (budget float64, ok bool) {
-	if row.Relative != nil {
-		other := r.Find(cmp.Or(row.Relative.Scenario, row.Scenario), row.Relative.Target, cmp.Or(row.Relative.Metric, row.Metric))
-		budget = other.Median() * row.Relative.Times
-		return budget, !math.IsNaN(budget)
+	budget, ok = row.Budget, row.Budget != 0
+	for _, relative := range []*Relative{row.Relative, row.Also} {
+		if relative == nil {
+			continue
+		}
+		other := r.Find(cmp.Or(relative.Scenario, row.Scenario), relative.Target, cmp.Or(relative.Metric, row.Metric))
+		limit := other.Median() * relative.Times
+		stricter := limit < budget
+		if row.Better == Higher {
+			stricter = limit > budget
+		}
+		if !math.IsNaN(limit) && (!ok || stricter) {
+			budget, ok = limit, true
+		}
 	}
-	return row.Budget, row.Budget != 0
+	return budget, ok
 }
 
 // Met says whether the row's median reaches its budget; ok is false when nothing can be said.

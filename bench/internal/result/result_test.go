@@ -51,21 +51,29 @@ func TestMet(t *testing.T) {
 		r.Relative = &to
 		return r
 	}
+	both := func(value, times, also float64) result.Row {
+		r := relative(value, result.Relative{Target: "rival", Times: times})
+		r.Also = &result.Relative{Target: "rival", Times: also}
+		return r
+	}
 	for name, c := range map[string]struct {
 		row     result.Row
 		met, ok bool
 	}{
-		"lower, below":       {row(result.Lower, 8, 8.5), true, true},
-		"lower, at":          {row(result.Lower, 8.5, 8.5), true, true},
-		"lower, above":       {row(result.Lower, 9, 8.5), false, true},
-		"higher, above":      {row(result.Higher, 9, 8.5), true, true},
-		"higher, below":      {row(result.Higher, 8, 8.5), false, true},
-		"no budget":          {row(result.Lower, 8, 0), false, false},
-		"no value":           {result.Row{Budget: 1}, false, false},
-		"relative, reached":  {relative(150, result.Relative{Target: "rival", Times: 1.5}), true, true},
-		"relative, missed":   {relative(149, result.Relative{Target: "rival", Times: 1.5}), false, true},
-		"elsewhere, reached": {relative(15, result.Relative{Target: "rival", Scenario: "one", Metric: "cost", Times: 1.5}), true, true},
-		"rival not measured": {relative(150, result.Relative{Target: "absent", Times: 1.5}), false, false},
+		"lower, below":         {row(result.Lower, 8, 8.5), true, true},
+		"lower, at":            {row(result.Lower, 8.5, 8.5), true, true},
+		"lower, above":         {row(result.Lower, 9, 8.5), false, true},
+		"higher, above":        {row(result.Higher, 9, 8.5), true, true},
+		"higher, below":        {row(result.Higher, 8, 8.5), false, true},
+		"no budget":            {row(result.Lower, 8, 0), false, false},
+		"no value":             {result.Row{Budget: 1}, false, false},
+		"relative, reached":    {relative(150, result.Relative{Target: "rival", Times: 1.5}), true, true},
+		"relative, missed":     {relative(149, result.Relative{Target: "rival", Times: 1.5}), false, true},
+		"elsewhere, reached":   {relative(15, result.Relative{Target: "rival", Scenario: "one", Metric: "cost", Times: 1.5}), true, true},
+		"the stricter, missed": {both(160, 1, 2), false, true},
+		"the other, missed":    {both(160, 2, 1), false, true},
+		"both, reached":        {both(200, 1, 2), true, true},
+		"rival not measured":   {relative(150, result.Relative{Target: "absent", Times: 1.5}), false, false},
 	} {
 		if met, ok := run.Met(c.row); met != c.met || ok != c.ok {
 			t.Errorf("%s: %v %v, want %v %v", name, met, ok, c.met, c.ok)
