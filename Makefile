@@ -6,6 +6,7 @@ SHELL := bash
 .NOTPARALLEL: # checks print in order, and the tests' closing lines come last
 
 tool = go tool -modfile=tools/$(1).mod $(1)
+inbench = cd bench && go tool -modfile=../tools/$(1).mod $(1)
 BUF := $(call tool,buf)
 
 # What `go test` runs on; narrow it with: make unit PKG=./internal/sse
@@ -17,7 +18,7 @@ BENCHTIME ?= 1s
 
 .PHONY: help
 help: ## List the tasks
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Start the example backend, the bridge and a page to see them with
@@ -25,7 +26,7 @@ demo: ## Start the example backend, the bridge and a page to see them with
 	@exec bin/grpc-sse demo
 
 .PHONY: test
-test: install lint checkgenerate fuzz crowd allocs race ## Everything that must hold before a merge; installs what it needs
+test: install lint checkgenerate fuzz crowd allocs benchtest race ## Everything that must hold before a merge; installs what it needs
 
 .PHONY: race
 race: ## All tests, with the race detector
@@ -52,9 +53,35 @@ e2e: e2e/node_modules ## The tests with browsers, nginx and the built binary
 fuzz: ## Run every fuzz target for FUZZTIME
 	@scripts/fuzz.sh $(FUZZTIME)
 
-.PHONY: bench
-bench: ## Run the benchmarks that match BENCH
+.PHONY: microbench
+microbench: ## Run the Go benchmarks that match BENCH
 	@go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem $(PKG)
+
+.PHONY: bench
+bench: ## Measure beside other programs, in minutes; some of it: make bench BENCHARGS='-scenario storm'
+	@cd bench && go run ./cmd/bench -short $(BENCHARGS)
+
+.PHONY: bench-full
+bench-full: ## Measure everything in three rounds, keep the results, make docs/performance.md of them
+	@cd bench && go run ./cmd/bench -out results $(BENCHARGS)
+	@$(MAKE) -s --no-print-directory bench-micro bench-report
+
+.PHONY: bench-micro
+bench-micro: ## Keep the figures of the Go benchmarks that docs/performance.md shows
+	@{ go test -run '^$$' -bench . -benchtime 0.3s -count 5 -benchmem ./internal/transcode/render ./internal/sse ./internal/eventlog && \
+	  go test -run '^$$' -bench 'Ingest$$' -count 5 -cpu 1 ./internal/e2e/ingest; } | (cd bench && go run ./cmd/report -micro)
+
+.PHONY: bench-report
+bench-report: ## Make docs/performance.md and its charts of bench/results
+	@cd bench && go run ./cmd/report
+
+.PHONY: bench-install
+bench-install: ## Install what `make bench` can measure beside (Debian packages, as root)
+	@scripts/install.sh bench
+
+.PHONY: benchtest
+benchtest: ## The tests of the benchmark itself, with every scenario in small
+	@cd bench && go test -timeout 10m ./...
 
 .PHONY: lint
 lint: ## Check protos, Go code and its format
@@ -65,11 +92,19 @@ lint: ## Check protos, Go code and its format
 	go vet ./...
 	go fix -diff -stringsbuilder=false ./... # a few concatenations read better than a Builder
 	$(call tool,golangci-lint) run
+	$(call inbench,buf) lint
+	$(call inbench,buf) format -d --exit-code
+	cd bench && go mod tidy -diff
+	cd bench && go vet ./...
+	cd bench && go fix -diff -stringsbuilder=false ./...
+	$(call inbench,golangci-lint) run
 
 .PHONY: format
 format: ## Format protos and Go code
 	$(BUF) format -w --exclude-path third_party
 	$(call tool,golangci-lint) fmt
+	$(call inbench,buf) format -w
+	$(call inbench,golangci-lint) fmt
 
 .PHONY: generate
 generate: ## Make everything that is generated from the protos

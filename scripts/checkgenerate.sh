@@ -6,7 +6,7 @@ trap 'rm -rf "$fresh"' EXIT
 
 scripts/generate.sh "$fresh"
 stale=0
-for path in gen internal/demo/gen docs/options.md; do
+for path in gen internal/demo/gen bench/gen bench/internal/gateway/gen docs/options.md; do
   if [[ -e $path || -e $fresh/$path ]]; then
     diff -ru "$path" "$fresh/$path" || stale=1
   fi

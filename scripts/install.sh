@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the tests need and that are missing. Needs root only when something is missing.
+# With "bench": those that the benchmark can measure beside; without them it measures the others.
 set -euo pipefail
 
 # A command, and the package that brings it.
@@ -17,8 +18,14 @@ needs=(
   xauth:xauth
 )
 
-PATH=$PATH:/usr/sbin:/sbin # where nginx lies, also for users who do not have it on their path
 missing=()
+if [[ ${1:-} == bench ]]; then
+  needs=(nginx:nginx-light)
+  # A module of nginx, no command.
+  [[ -e /usr/lib/nginx/modules/ngx_nchan_module.so ]] || missing+=(libnginx-mod-nchan)
+fi
+
+PATH=$PATH:/usr/sbin:/sbin # where nginx lies, also for users who do not have it on their path
 for need in "${needs[@]}"; do
   command -v "${need%%:*}" >/dev/null || missing+=("${need#*:}")
 done
