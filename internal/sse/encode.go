@@ -21,19 +21,14 @@ func AppendFrame(dst, id []byte, name EventName, data []byte) []byte {
 	return append(dst, '\n')
 }
 
-// Begin appends a frame up to where its data begins, for data that is appended in place. [End] completes it.
+// Begin appends a frame up to where its data begins, for data that is appended in place. It must hold no line end, which
+// JSON without white space does not; [End] completes the frame, which is then as AppendFrame makes it.
 func Begin(dst, id []byte, name EventName) []byte {
 	return append(appendFields(dst, id, name), dataField...)
 }
 
-// End completes the frame that [Begin] has begun: its data is dst from at on. The frame is then as AppendFrame makes it.
-func End(dst []byte, at int) []byte {
-	if data := dst[at:]; hasLineEnd(data) {
-		dst = appendLines(dst[:at-len(dataField)], dataField, bytes.Clone(data))
-		return append(dst, '\n')
-	}
-	return append(dst, "\n\n"...)
-}
+// End completes the frame that [Begin] has begun, behind its data.
+func End(dst []byte) []byte { return append(dst, "\n\n"...) }
 
 const dataField = "data: "
 
@@ -102,7 +97,7 @@ func appendID(dst, id []byte) []byte {
 		return dst
 	}
 	for _, c := range id {
-		if c == 0 || c == '\n' || c == '\r' {
+		if c <= '\r' && (c == 0 || c == '\n' || c == '\r') { // in this order: it is looked at for every frame
 			return dst
 		}
 	}
@@ -113,7 +108,8 @@ func appendID(dst, id []byte) []byte {
 
 // appendLines appends prefix and "\n" around every line of text; an empty text is one empty line.
 func appendLines(dst []byte, prefix string, text []byte) []byte {
-	if !hasLineEnd(text) {
+	// JSON has no line end, and two vectorised searches that find nothing are faster than one for both characters.
+	if bytes.IndexByte(text, '\n') < 0 && bytes.IndexByte(text, '\r') < 0 {
 		dst = append(dst, prefix...)
 		dst = append(dst, text...)
 		return append(dst, '\n')
@@ -132,12 +128,6 @@ func appendLines(dst []byte, prefix string, text []byte) []byte {
 		}
 		text = text[end+1:]
 	}
-}
-
-// hasLineEnd reports whether there is a CR or LF. JSON has none, and two vectorised searches that find nothing are faster
-// than one for both characters.
-func hasLineEnd(text []byte) bool {
-	return bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0
 }
 
 // lineEnd is the index of the first CR or LF, or -1. It looks at nothing behind that: a search for each of the two

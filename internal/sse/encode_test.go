@@ -42,8 +42,10 @@ func TestAppendFrame(t *testing.T) {
 			if diff := cmp.Diff("before"+test.want, string(got)); diff != "" {
 				t.Errorf("frame (-want +got):\n%s", diff)
 			}
-			begun := sse.Begin([]byte("before"), []byte(test.id), test.eventName)
-			got = sse.End(append(begun, test.data...), len(begun))
+			if strings.ContainsAny(test.data, "\r\n") {
+				return
+			}
+			got = sse.End(append(sse.Begin([]byte("before"), []byte(test.id), test.eventName), test.data...))
 			if diff := cmp.Diff("before"+test.want, string(got)); diff != "" {
 				t.Errorf("frame made in place (-want +got):\n%s", diff)
 			}

@@ -2,7 +2,8 @@
 // (https://html.spec.whatwg.org/multipage/server-sent-events.html), and knows nothing else.
 //
 // The encoders append to a slice, and whatever they are given, what they append is exactly one block: no id, event
-// name, data or comment can break out of its field. The Parser reads what any server sends the way a browser does.
+// name, data or comment can break out of its field. Only of data that is written in place, between Begin and End, the
+// caller must know that it is one line. The Parser reads what any server sends the way a browser does.
 package sse
 
 // maxNameBytes is the length of the longest event name.

@@ -104,7 +104,6 @@ func (e *Encoder) event(dst, id, wire []byte) ([]byte, error) {
 	defer m.Close()
 	name, ok := e.namer.name(m)
 	dst = sse.Begin(dst, id, name)
-	data := len(dst)
 	if e.cases != nil {
 		dst, err = m.AppendCase(dst, e.cases)
 	} else {
@@ -116,7 +115,7 @@ func (e *Encoder) event(dst, id, wire []byte) ([]byte, error) {
 	if !ok {
 		e.badNames.Add(1)
 	}
-	return sse.End(dst, data), nil
+	return sse.End(dst), nil
 }
 
 func (e *Encoder) undecodable(err error, wire []byte) *UndecodableError {
