@@ -104,23 +104,28 @@ func newClock(now func() time.Time) func() int64 {
 }
 
 // Append adds the record that build appends to dst for the id it is given, and wakes the readers. It never waits: the
-// writer calls WaitRoom before it receives more. Append on a sealed or closed log does nothing.
-func (l *Log) Append(build func(dst []byte, id event.ID) []byte) {
+// writer calls WaitRoom before it receives more, but need not where room says that there is some. Append on a sealed or
+// closed log does nothing.
+func (l *Log) Append(build func(dst []byte, id event.ID) []byte) (room bool) {
 	l.mu.Lock()
 	if l.closed || !l.sealed.IsZero() {
 		l.mu.Unlock()
-		return
+		return false
 	}
 	now := l.clock()
 	grown := l.appendLocked(build, now) - l.trimLocked(now)
-	readers := l.wakeLocked()
+	readers, full := l.wakeLocked(), l.fullLocked()
 	l.mu.Unlock()
 	readers.tell()
 	l.budget.grew(grown)
 	if l.mode == Shared && l.budget.short() { // although all that others need not keep was taken
 		l.budget.shrank(l.trimTo(l.budget.floor()))
 	}
+	return !full && !l.budget.short()
 }
+
+// fullLocked reports whether the writer of a paced log waits for its readers.
+func (l *Log) fullLocked() bool { return l.mode == Paced && l.unsent >= l.limits.Bytes/2 }
 
 // appendLocked adds one record and returns the bytes of memory it took.
 func (l *Log) appendLocked(build func([]byte, event.ID) []byte, now int64) (grown int) {
@@ -271,7 +276,7 @@ func (l *Log) WaitRoom(ctx context.Context) error {
 			l.mu.Unlock()
 			return ErrClosed
 		}
-		own := l.mode == Paced && l.unsent >= l.limits.Bytes/2
+		own := l.fullLocked()
 		if l.unsent == 0 || !own && !l.budget.short() {
 			l.mu.Unlock()
 			return ctx.Err()

@@ -8,14 +8,15 @@ import (
 // trimIndexEvery is after how many events the index of backend cursors drops what the log no longer holds.
 const trimIndexEvery = 64
 
-// append moves one message into the log, and what it says about keys and cursors into the run.
-func (r *run) append(wire []byte) {
+// append moves one message into the log, and what it says about keys and cursors into the run. Where it does not say that
+// there is room, the log is to be asked (WaitRoom) before more is received.
+func (r *run) append(wire []byte) (room bool) {
 	if c := r.behind; c != nil {
 		// In one step for who looks whether the calls have met: an event is in this log, or behind the place where they did.
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.over {
-			return
+			return false
 		}
 	}
 	value, has := r.cursorOf()
@@ -28,12 +29,12 @@ func (r *run) append(wire []byte) {
 		return r.request.Encoder().AppendFrame(dst, id, wire)
 	}
 	if r.latest == nil {
-		r.log.Append(build)
+		room = r.log.Append(build)
 	} else {
-		r.appendKeyed(build, wire, &pos)
+		room = r.appendKeyed(build, wire, &pos)
 	}
 	if pos == 0 {
-		return
+		return room
 	}
 	if has {
 		r.indexed(value, pos)
@@ -42,21 +43,23 @@ func (r *run) append(wire []byte) {
 		r.openedLog.Store(true)
 		r.open()
 	}
+	return room
 }
 
 // appendKeyed appends a record and takes it in as the newest of its key, in one step for who takes a snapshot.
-func (r *run) appendKeyed(build func([]byte, event.ID) []byte, wire []byte, pos *event.Position) {
+func (r *run) appendKeyed(build func([]byte, event.ID) []byte, wire []byte, pos *event.Position) (room bool) {
 	r.latest.mu.Lock()
 	defer r.latest.mu.Unlock()
-	r.log.Append(build)
+	room = r.log.Append(build)
 	frame, ok := r.log.Record(*pos)
 	if *pos == 0 || !ok {
-		return
+		return room
 	}
 	if r.latest.noteLocked(wire, *pos, frame) {
 		r.feed.logger.Warn("a shared stream has more keys than max_keys, or they take half of what limits.log_bytes allows for "+
 			"all streams; those that were quiet for longest are no longer sent to readers that join", "method", r.request.Method.Name, "max_keys", r.latest.max)
 	}
+	return room
 }
 
 // appendGap appends the stream.reset after which nothing continues what was before, to all readers.

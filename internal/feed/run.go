@@ -198,7 +198,9 @@ func (r *run) receive() outcome.Outcome {
 			r.appendGap(reasonExpired)
 			continue
 		}
-		r.append(m.Data)
+		if room := r.append(m.Data); room && r.ctx.Err() == nil {
+			continue
+		}
 		if err := r.log.WaitRoom(r.ctx); err != nil {
 			return r.endOf(err)
 		}

@@ -92,11 +92,11 @@ func (w *world) newModel(t *rapid.T) *model {
 
 func (w *world) play(t *rapid.T) {
 	t.Repeat(map[string]func(*rapid.T){
-		"append": func(t *rapid.T) { w.any(t).append(w, rapid.IntRange(0, 200).Draw(t, "size")) },
+		"append": func(t *rapid.T) { w.any(t).append(t, w, rapid.IntRange(0, 200).Draw(t, "size")) },
 		"burst": func(t *rapid.T) {
 			m, size := w.any(t), rapid.SampledFrom([]int{0, 30, 1000, 9000, 40_000, mostBytes}).Draw(t, "size")
 			for range rapid.IntRange(1, 30).Draw(t, "times") {
-				m.append(w, size)
+				m.append(t, w, size)
 			}
 		},
 		"read":    func(t *rapid.T) { w.any(t).read(t) },
@@ -184,10 +184,10 @@ func (m *model) detach() {
 	}
 }
 
-func (m *model) append(w *world, size int) {
+func (m *model) append(t *rapid.T, w *world, size int) {
 	called := false
 	var id event.ID
-	m.log.Append(func(dst []byte, given event.ID) []byte {
+	room := m.log.Append(func(dst []byte, given event.ID) []byte {
 		called, id = true, given
 		return append(dst, content(len(m.records), size)...)
 	})
@@ -195,6 +195,14 @@ func (m *model) append(w *world, size int) {
 	if called {
 		m.records = append(m.records, record{size, w.clock.now, id.Position})
 		m.trim(w.clock.now)
+	}
+	unsent := m.bytes(m.written, len(m.records))
+	full := m.o.Mode == eventlog.Paced && unsent >= m.o.Limits.Bytes/2 || w.budget != nil && w.budget.Used() >= w.limit
+	if want := called && !full; room != want {
+		t.Fatalf("Append: room %t, want %t, with %d bytes unsent", room, want, unsent)
+	}
+	if p := newProbe(); room && (m.log.WaitRoom(p) != nil || p.asked) {
+		t.Fatal("WaitRoom would wait, although Append says that there is room")
 	}
 }
 

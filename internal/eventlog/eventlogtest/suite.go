@@ -18,7 +18,7 @@ import (
 
 // Log is what is tested. An *eventlog.Log is one, and its methods' comments say what they promise.
 type Log interface {
-	Append(build func(dst []byte, id event.ID) []byte)
+	Append(build func(dst []byte, id event.ID) []byte) (room bool)
 	WaitRoom(ctx context.Context) error
 	Seal()
 	Close()
