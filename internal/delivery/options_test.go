@@ -17,28 +17,21 @@ import (
 )
 
 func TestKicked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	onBothPaths(t, func(t *testing.T, o settings) {
 		src := newSource()
 		src.ageless = true
 		kicked := make(chan struct{})
-		o := options
 		o.Kicked, o.KickReason = kicked, "limit"
 		c := serve(t, src, o, get)
 		c.head()
 		c.expect("opening\n\n")
 		close(kicked)
-		if rest, err := io.ReadAll(c.reader); err != nil || string(rest) != "leave(limit)\n\n" {
-			t.Errorf("%q, %v", rest, err)
-		}
-		if err := <-c.result; err != nil {
-			t.Error(err)
-		}
+		c.expectEnd("leave(limit)\n\n", true)
 	})
 }
 
 func TestPollEndsAfterItsWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		o := options
+	onBothPaths(t, func(t *testing.T, o settings) {
 		o.Wait = 20 * time.Second
 		src := newSource()
 		c := serve(t, src, o, get)
@@ -62,9 +55,8 @@ func TestPollEndsAfterItsWait(t *testing.T) {
 }
 
 func TestProgressIsOfEventsAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	onBothPaths(t, func(t *testing.T, o settings) {
 		progress := make(chan struct{}, 10)
-		o := options
 		o.Progress = func() { progress <- struct{}{} }
 		src := newSource()
 		c := serve(t, src, o, get)
@@ -85,10 +77,10 @@ func TestProgressIsOfEventsAlone(t *testing.T) {
 
 // TestSilentBeat: a representation without heartbeats gets none.
 func TestSilentBeat(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	onBothPaths(t, func(t *testing.T, o settings) {
 		src := newSource()
 		src.beat = ""
-		c := serve(t, src, options, get)
+		c := serve(t, src, o, get)
 		c.head()
 		c.expect("opening\n\n")
 		time.Sleep(time.Minute)

@@ -1,7 +1,6 @@
 package delivery_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/grpc-sse/grpc-sse/internal/delivery"
 )
@@ -34,10 +32,13 @@ type source struct {
 	beat    string
 	silent  bool // no opening
 	retry   time.Duration
-	// leaveErr is what Leave fails with.
-	leaveErr error
-	changed  chan struct{}
-	watcher  interface{ Changed() }
+	mute    bool // nothing to say when leaving
+	// leaveErr and nextErr are what Leave and Next fail with.
+	leaveErr, nextErr error
+	// opened, if set, is what Opening waits for.
+	opened  chan struct{}
+	changed chan struct{}
+	watcher interface{ Changed() }
 }
 
 func newSource() *source { return &source{changed: make(chan struct{}), beat: ":\n\n"} }
@@ -58,6 +59,9 @@ func (s *source) end()             { s.change(func() { s.ended = true }) }
 
 func (s *source) Opening(dst []byte, retry time.Duration) []byte {
 	s.retry = retry
+	if s.opened != nil {
+		<-s.opened
+	}
 	if s.silent {
 		return dst
 	}
@@ -68,6 +72,8 @@ func (s *source) Next(int) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
+	case s.nextErr != nil:
+		return nil, s.nextErr
 	case s.written < len(s.frames):
 		return s.frames[s.written], nil
 	case s.ended:
@@ -119,6 +125,9 @@ func (s *source) Beat(dst []byte) []byte {
 }
 
 func (s *source) Leave(dst []byte, reason string) ([]byte, error) {
+	if s.mute {
+		return dst, s.leaveErr
+	}
 	return append(dst, "leave("+reason+")\n\n"...), s.leaveErr
 }
 
@@ -128,70 +137,15 @@ var options = settings{
 	Config: delivery.Config{Heartbeat: 8 * time.Second, WriteTimeout: 20 * time.Second, MaxAge: time.Hour},
 }
 
-// client is one HTTP connection to a server in memory that delivers src.
-type client struct {
-	net.Conn
-	t      *testing.T
-	reader *bufio.Reader
-	result chan error // what Serve returned
-}
-
-func serve(t *testing.T, src delivery.Source, o settings, request string) *client {
-	ln := bufconn.Listen(4 << 10)
-	c := &client{t: t, result: make(chan error, 1)}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Vary", "Origin")
-		c.result <- o.serve(w, r, src)
-	})}
-	go func() { _ = server.Serve(ln) }()
-	t.Cleanup(func() { _ = server.Close() })
-	var err error
-	if c.Conn, err = ln.DialContext(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	if _, err := io.WriteString(c, request); err != nil {
-		t.Fatal(err)
-	}
-	c.reader = bufio.NewReader(c)
-	return c
-}
-
-const get = "GET / HTTP/1.1\r\nHost: test\r\n\r\n"
-
-// head reads the head and returns its lines.
-func (c *client) head() []string {
-	c.t.Helper()
-	var lines []string
-	for {
-		line, err := c.reader.ReadString('\n')
-		if err != nil {
-			c.t.Fatalf("reading the head: %v after %q", err, lines)
-		}
-		if line == "\r\n" {
-			return lines
-		}
-		lines = append(lines, strings.TrimSpace(line))
-	}
-}
-
-func (c *client) expect(want string) {
-	c.t.Helper()
-	got := make([]byte, len(want))
-	if n, err := io.ReadFull(c.reader, got); err != nil || string(got) != want {
-		c.t.Fatalf("read %q, %v, want %q", got[:n], err, want)
-	}
-}
-
 func TestHeadFramesAndCleanEnd(t *testing.T) {
 	for _, tc := range []struct{ request, status string }{
 		{get, "HTTP/1.1 200 OK"},
 		{"GET / HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK"},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		onBothPaths(t, func(t *testing.T, o settings) {
 			src := newSource()
 			src.add("one\n\n")
-			c := serve(t, src, options, tc.request)
+			c := serve(t, src, o, tc.request)
 			head := c.head()
 			if head[0] != tc.status {
 				t.Errorf("status line %q", head[0])
@@ -208,20 +162,15 @@ func TestHeadFramesAndCleanEnd(t *testing.T) {
 			src.add("two\n\n")
 			c.expect("two\n\n")
 			src.end()
-			if rest, err := io.ReadAll(c.reader); err != nil || len(rest) != 0 {
-				t.Errorf("after the end: %q, %v", rest, err)
-			}
-			if err := <-c.result; err != nil {
-				t.Errorf("Serve: %v", err)
-			}
+			c.expectEnd("", true)
 		})
 	}
 }
 
 func TestHeartbeatsOnlyWhileQuiet(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	onBothPaths(t, func(t *testing.T, o settings) {
 		src := newSource()
-		c := serve(t, src, options, get)
+		c := serve(t, src, o, get)
 		c.head()
 		c.expect("opening\n\n")
 		for range 5 {
@@ -240,9 +189,9 @@ func TestHeartbeatsOnlyWhileQuiet(t *testing.T) {
 }
 
 func TestWaitingIsSaidOnceAndWithEachHeartbeat(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	onBothPaths(t, func(t *testing.T, o settings) {
 		src := newSource()
-		c := serve(t, src, options, get)
+		c := serve(t, src, o, get)
 		c.head()
 		c.expect("opening\n\n")
 		src.change(func() { src.waiting, src.outage = []byte("waiting\n\n"), 1 })
@@ -263,10 +212,9 @@ func TestWaitingIsSaidOnceAndWithEachHeartbeat(t *testing.T) {
 
 func TestMaximumAge(t *testing.T) {
 	for _, ageless := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
+		onBothPaths(t, func(t *testing.T, o settings) {
 			src := newSource()
 			src.ageless = ageless
-			o := options
 			o.Heartbeat = 24 * time.Hour
 			c := serve(t, src, o, get)
 			c.head()
@@ -280,12 +228,7 @@ func TestMaximumAge(t *testing.T) {
 			if ageless {
 				want = ""
 			}
-			if rest, err := io.ReadAll(c.reader); err != nil || string(rest) != want {
-				t.Errorf("at the end: %q, %v, want %q", rest, err, want)
-			}
-			if err := <-c.result; err != nil {
-				t.Errorf("Serve: %v", err)
-			}
+			c.expectEnd(want, true)
 			if age := time.Since(began); !ageless && (age < 48*time.Minute || age > 72*time.Minute) {
 				t.Errorf("ended after %v, want 1 h ± 20 %%", age)
 			}
@@ -294,9 +237,9 @@ func TestMaximumAge(t *testing.T) {
 }
 
 func TestClientThatLeaves(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	onBothPaths(t, func(t *testing.T, o settings) {
 		src := newSource()
-		c := serve(t, src, options, get)
+		c := serve(t, src, o, get)
 		c.head()
 		c.expect("opening\n\n")
 		_ = c.Close()
@@ -307,10 +250,10 @@ func TestClientThatLeaves(t *testing.T) {
 }
 
 func TestClientThatDoesNotRead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	onBothPaths(t, func(t *testing.T, o settings) {
 		src := newSource()
 		src.add(strings.Repeat("x", 64<<10))
-		c := serve(t, src, options, get)
+		c := serve(t, src, o, get)
 		began := time.Now()
 		if err := <-c.result; err == nil {
 			t.Error("Serve did not fail")
@@ -327,29 +270,27 @@ func TestClientThatDoesNotRead(t *testing.T) {
 // TestLargeFrameOverASlowLink: a client that takes bytes all the time is not given up because a frame is large. It would
 // come back for the same frame, and never get it.
 func TestLargeFrameOverASlowLink(t *testing.T) {
-	for name, o := range map[string]settings{"taken over": options, "chunked": chunked()} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				const size, rate = 4 << 20, 40 << 10 // bytes, bytes a second
-				src := newSource()
-				src.add(strings.Repeat("x", size))
-				src.end()
-				c := serve(t, src, o, "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
-				for got := 0; got < size; {
-					time.Sleep(time.Second)
-					n, err := io.CopyN(io.Discard, c.reader, rate)
-					got += int(n)
-					if err != nil && got < size {
-						t.Fatalf("cut after %v and %d of %d bytes: %v", time.Duration(got/rate)*time.Second, got, size, err)
-					}
-				}
-				_, _ = io.Copy(io.Discard, c.reader)
-				if err := <-c.result; err != nil {
-					t.Error(err)
-				}
-			})
-		})
+	test := func(t *testing.T, o settings) {
+		const size, rate = 4 << 20, 40 << 10 // bytes, bytes a second
+		src := newSource()
+		src.add(strings.Repeat("x", size))
+		src.end()
+		c := serve(t, src, o, "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+		for got := 0; got < size; {
+			time.Sleep(time.Second)
+			n, err := io.CopyN(io.Discard, c.reader, rate)
+			got += int(n)
+			if err != nil && got < size {
+				t.Fatalf("cut after %v and %d of %d bytes: %v", time.Duration(got/rate)*time.Second, got, size, err)
+			}
+		}
+		_, _ = io.Copy(io.Discard, c.reader)
+		if err := <-c.result; err != nil {
+			t.Error(err)
+		}
 	}
+	onBothPaths(t, test)
+	t.Run("chunked", func(t *testing.T) { synctest.Test(t, func(t *testing.T) { test(t, chunked()) }) })
 }
 
 // TestCutFrameIsAReset: the client must not take a cut frame for the end, so the connection is reset, not closed.

@@ -31,8 +31,8 @@ type Server struct {
 	born   time.Time
 	system system
 
-	begin  sync.Once // starts the shards with the first connection
-	shards []*shard
+	begin  sync.Once      // starts the shards with the first connection
+	shards []*shard       // none is added when closed is set
 	work   sync.WaitGroup // the shards' goroutines
 	open   atomic.Int64   // connections that shards hold
 	taken  atomic.Uint64  // connections that they ever had
@@ -140,10 +140,13 @@ func (d *Server) left() {
 
 // join counts a connection in and chooses its shard, the one with the fewest; nil where connections cannot be had.
 func (d *Server) join() *shard {
-	d.begin.Do(d.start)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed || len(d.shards) == 0 {
+	if d.closed {
+		return nil // nor are there any shards to start: nobody would end them
+	}
+	d.begin.Do(d.startLocked)
+	if len(d.shards) == 0 {
 		return nil
 	}
 	d.open.Add(1)
@@ -158,27 +161,23 @@ func (d *Server) join() *shard {
 	return least
 }
 
-// start starts the shards. Where the system has no poller there are none, and everything is served by goroutines.
-func (d *Server) start() {
+// startLocked starts the shards. Where the system has no poller there are none, and everything is served by goroutines.
+func (d *Server) startLocked() {
 	if d.system.newPoller == nil {
 		return
 	}
-	var shards []*shard
 	for range d.config.Shards {
 		p, err := d.system.newPoller()
 		if err != nil {
 			d.config.Logger.Error("connections cannot be polled: each is served by a goroutine", "cause", err)
 			break
 		}
-		shards = append(shards, newShard(d, p))
+		d.shards = append(d.shards, newShard(d, p))
 	}
-	for _, s := range shards {
+	for _, s := range d.shards {
 		d.work.Go(s.run)
 		d.work.Go(s.listen)
 	}
-	d.mu.Lock() // Shutdown looks at them
-	d.shards = shards
-	d.mu.Unlock()
 }
 
 // now is the time since the server was made, which is what connections keep times in.

@@ -6,7 +6,7 @@ import (
 	"github.com/grpc-sse/grpc-sse/internal/delivery"
 )
 
-// settings are what a test serves one response with.
+// settings are what a test serves a response with.
 type settings struct {
 	delivery.Config
 	delivery.Options
@@ -15,6 +15,10 @@ type settings struct {
 	Kicked <-chan struct{}
 	// Progress, if set, is called after each write of events.
 	Progress func()
+	// goroutines has each connection in memory served by one; else shards do.
+	goroutines bool
+	// size is how many bytes a connection in memory holds; 0 is the default.
+	size int
 }
 
 // serve serves one response with a server of its own, to its end.
@@ -33,7 +37,13 @@ type owner struct {
 }
 
 func (o *owner) OnKick(k delivery.Kickable) {
-	if o.Kicked != nil {
+	if o.Kicked == nil {
+		return
+	}
+	select {
+	case <-o.Kicked: // it was before
+		k.Kick()
+	default:
 		go func() {
 			<-o.Kicked
 			k.Kick()
@@ -47,4 +57,5 @@ func (o *owner) Progress() {
 	}
 }
 
+// Ended blocks for ever where it is called twice.
 func (o *owner) Ended(err error) { o.ended <- err }

@@ -35,6 +35,7 @@ type shard struct {
 	stopped  bool
 
 	now       time.Duration // since the server was made; as of the turn's beginning
+	over      bool          // whoever comes is reset
 	conns     map[int32]*conn
 	groups    map[Topic]*group
 	queue     queue // of groups with connections that are to be looked at
@@ -179,6 +180,7 @@ func (s *shard) take() (stopped bool) {
 		}
 	}
 	if reset {
+		s.over = true
 		for _, c := range s.conns {
 			s.end(c, errShutdown)
 		}
@@ -191,7 +193,12 @@ func (s *shard) take() (stopped bool) {
 
 // welcome begins to serve c.
 func (s *shard) welcome(c *conn) {
+	defer s.rescue(c)
 	s.conns[c.fd] = c
+	if s.over {
+		s.end(c, errShutdown)
+		return
+	}
 	if err := s.poller.add(c.token); err != nil {
 		s.end(c, err)
 		return
@@ -277,8 +284,8 @@ func (s *shard) groupOf(topic Topic) *group {
 	g := s.groups[topic]
 	if g == nil {
 		g = &group{shard: s, topic: topic}
-		s.groups[topic] = g
 		topic.Watch(g)
+		s.groups[topic] = g
 	}
 	return g
 }
