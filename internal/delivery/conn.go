@@ -232,9 +232,13 @@ func (s *shard) due(c *conn) {
 	}
 }
 
-// beat sends what shows that the connection lives.
+// beat sends what shows that the connection lives; not where something was written a turn ago that src has not been told
+// of, since that would be forgotten.
 func (s *shard) beat(c *conn) {
-	s.scratch = c.src.Beat(s.scratch[:0])
+	s.scratch = s.scratch[:0]
+	if c.then == thenNothing {
+		s.scratch = c.src.Beat(s.scratch)
+	}
 	if len(s.scratch) != 0 {
 		s.send(c, s.scratch, thenNothing)
 	} else {
