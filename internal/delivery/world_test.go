@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -56,7 +56,7 @@ func newWorld(t *testing.T, o settings) *world {
 		w.network.Size = o.size
 	}
 	w.delivery = delivery.NewIn(o.Config, w.network)
-	server := &http.Server{Handler: w, ErrorLog: log.New(io.Discard, "", 0)}
+	server := &http.Server{Handler: w, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(w.network) }()
 	t.Cleanup(func() {
