@@ -17,7 +17,7 @@ func TestABeatComesBetweenFramesOnly(t *testing.T) {
 	end := m.pair()
 	fd, _, _ := m.detach(end.pipe.ends[1])
 	src := &blocks{left: 10}
-	c := d.newConn(s, token{fd: int32(fd)}, src, Options{Owner: nobody{}})
+	c := &conn{token: token{fd: int32(fd)}, shard: s, src: src, owner: nobody{}, until: never, beatAt: d.config.Heartbeat, heap: -1}
 	s.open.Add(1)
 	d.open.Add(1)
 	s.conns[c.fd] = c
