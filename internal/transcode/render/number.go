@@ -2,6 +2,7 @@ package render
 
 import (
 	"math"
+	"math/bits"
 	"strconv"
 )
 
@@ -50,7 +51,7 @@ func appendShort(dst []byte, n, abs float64) ([]byte, bool) {
 	if n < 0 {
 		dst = append(dst, '-')
 	}
-	dst = strconv.AppendUint(dst, m/scale, 10)
+	dst = appendUint(dst, m/scale)
 	decimals := uint32(m % scale)
 	if decimals == 0 {
 		return dst, true
@@ -62,3 +63,50 @@ func appendShort(dst []byte, n, abs float64) ([]byte, bool) {
 	}
 	return dst, true
 }
+
+// appendInt appends a number in decimal.
+func appendInt(dst []byte, n int64) []byte {
+	if n < 0 {
+		return appendUint(append(dst, '-'), -uint64(n))
+	}
+	return appendUint(dst, uint64(n))
+}
+
+// appendUint appends a number in decimal. It writes where the digits stay, which strconv does not.
+func appendUint(dst []byte, n uint64) []byte {
+	end := len(dst) + digits(n)
+	if end > cap(dst) {
+		return strconv.AppendUint(dst, n, 10)
+	}
+	dst = dst[:end]
+	for n >= 100 {
+		end -= 2
+		put(dst[end:], uint32(n%100))
+		n /= 100
+	}
+	if n >= 10 {
+		put(dst[end-2:], uint32(n))
+	} else {
+		dst[end-1] = byte('0' + n)
+	}
+	return dst
+}
+
+// digits is how many digits a number has.
+func digits(n uint64) int {
+	// 1233/4096 is a little more than the logarithm of 2 to the base 10.
+	d := (bits.Len64(n|1) * 1233) >> 12
+	if n|1 >= powers[d] {
+		d++
+	}
+	return d
+}
+
+// powers are those of ten.
+var powers = func() (p [20]uint64) {
+	p[0] = 1
+	for i := 1; i < len(p); i++ {
+		p[i] = p[i-1] * 10
+	}
+	return p
+}()

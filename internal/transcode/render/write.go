@@ -56,6 +56,8 @@ func (s *scratch) fields(dst []byte, l *layout, fr frame, depth int) ([]byte, *E
 				}
 			case f.shape == message:
 				dst, err = s.message(append(dst, f.name...), f.sub, sl.bits, sl.more, depth)
+			case f.shape < list:
+				dst, err = s.value(append(dst, f.name...), f, sl.bits, 0, depth)
 			default:
 				dst, err = s.field(append(dst, f.name...), f, *sl, depth)
 			}
@@ -92,17 +94,17 @@ func (s *scratch) value(dst []byte, f *field, v uint64, more uint32, depth int) 
 	case null:
 		return append(dst, "null"...), nil
 	case signed32:
-		return strconv.AppendInt(dst, int64(int32(v)), 10), nil
+		return appendInt(dst, int64(int32(v))), nil
 	case zigzag32:
-		return strconv.AppendInt(dst, unzigzag(v&mask32), 10), nil
+		return appendInt(dst, unzigzag(v&mask32)), nil
 	case unsigned32:
-		return strconv.AppendUint(dst, v&mask32, 10), nil
+		return appendUint(dst, v&mask32), nil
 	case signed64:
-		return append(strconv.AppendInt(append(dst, '"'), int64(v), 10), '"'), nil
+		return append(appendInt(append(dst, '"'), int64(v)), '"'), nil
 	case zigzag64:
-		return append(strconv.AppendInt(append(dst, '"'), unzigzag(v), 10), '"'), nil
+		return append(appendInt(append(dst, '"'), unzigzag(v)), '"'), nil
 	case unsigned64:
-		return append(strconv.AppendUint(append(dst, '"'), v, 10), '"'), nil
+		return append(appendUint(append(dst, '"'), v), '"'), nil
 	case float:
 		return appendFloat(dst, float64(math.Float32frombits(uint32(v))), 32), nil
 	case double:
