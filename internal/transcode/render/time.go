@@ -52,25 +52,34 @@ func (s *scratch) duration(dst []byte, seconds int64, nanos int32) ([]byte, *Err
 		seconds, nanos = -seconds, -nanos
 	}
 	dst = strconv.AppendInt(dst, seconds, 10)
-	return append(appendDecimals(dst, nanos), 's', '"'), nil
+	var decimals [len(".000000000")]byte
+	dst = append(dst, decimals[:putDecimals(decimals[:], uint32(nanos))]...)
+	return append(dst, 's', '"'), nil
 }
 
-// appendDecimals appends a part of a second with a point before it, in 0, 3, 6 or 9 digits.
-func appendDecimals(dst []byte, nanos int32) []byte {
+// putDecimals writes a part of a second with a point before it, in 0, 3, 6 or 9 digits, and returns its length.
+func putDecimals(dst []byte, nanos uint32) int {
 	if nanos == 0 {
-		return dst
+		return 0
 	}
-	n := uint32(nanos)
-	dst = append(dst, '.')
-	dst = appendThousandth(dst, n/1_000_000)
-	if n %= 1_000_000; n == 0 {
-		return dst
+	_ = dst[9]
+	dst[0] = '.'
+	putThousandth(dst[1:], nanos/1_000_000)
+	if nanos %= 1_000_000; nanos == 0 {
+		return 4
 	}
-	dst = appendThousandth(dst, n/1_000)
-	if n %= 1_000; n == 0 {
-		return dst
+	putThousandth(dst[4:], nanos/1_000)
+	if nanos %= 1_000; nanos == 0 {
+		return 7
 	}
-	return appendThousandth(dst, n)
+	putThousandth(dst[7:], nanos)
+	return 10
+}
+
+// putThousandth writes a number below 1,000 in three digits.
+func putThousandth(dst []byte, n uint32) {
+	dst[0] = byte('0' + n/100)
+	put(dst[1:], n%100)
 }
 
 // appendThousandth appends a number below 1,000 in three digits.
@@ -101,7 +110,7 @@ const (
 type dateText struct {
 	known bool
 	day   uint32 // since 0001-01-01
-	text  [len(`"2006-01-02T15:04:05`)]byte
+	text  [len(`"2006-01-02T15:04:05.000000000Z"`)]byte
 }
 
 // timestamp writes a google.protobuf.Timestamp as RFC 3339 has it, in UTC and with 0, 3, 6 or 9 decimals.
@@ -119,11 +128,14 @@ func (s *scratch) timestamp(dst []byte, seconds int64, nanos int32) ([]byte, *Er
 	put(text[12:], clock/3600)
 	put(text[15:], clock/60%60)
 	put(text[18:], clock%60)
-	dst = appendDecimals(append(dst, text...), nanos)
-	return append(dst, 'Z', '"'), nil
+	end := len(`"2006-01-02T15:04:05`)
+	end += putDecimals(text[end:], uint32(nanos))
+	text[end], text[end+1] = 'Z', '"'
+	return append(dst, text[:end+2]...), nil
 }
 
-var emptyDate = [...]byte{'"', '0', '0', '0', '0', '-', '0', '0', '-', '0', '0', 'T', '0', '0', ':', '0', '0', ':', '0', '0'}
+// emptyDate is the text of no day. What is behind the seconds is written each time.
+var emptyDate = [len(dateText{}.text)]byte([]byte(`"0000-00-00T00:00:00.000000000Z"`))
 
 // set makes the text of a day. It counts in years that begin on 1 March, so that the day of a leap year is the last one,
 // and in the 400 years after which the calendar repeats itself.
