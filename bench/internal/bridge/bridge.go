@@ -38,8 +38,10 @@ type bridge struct {
 	addr    string
 }
 
+// Name implements target.Target, as all methods do.
 func (*bridge) Name() string { return Name }
 
+// Can says that the bridge can do everything, but what it was started without.
 func (b *bridge) Can(c target.Capability) bool {
 	switch c {
 	case target.TLS:
@@ -53,6 +55,7 @@ func (b *bridge) Can(c target.Capability) bool {
 	}
 }
 
+// Start starts a backend and the bridge in front of it.
 func (b *bridge) Start(ctx context.Context) error {
 	program, err := b.place.Build.Build(ctx, filepath.Join(b.place.Repo, "cmd", "grpc-sse"))
 	if err != nil {
@@ -153,6 +156,7 @@ func (b *bridge) configure(admin string) (file string, err error) {
 	return filepath.Join(b.place.Dir, "grpc-sse.yaml"), nil
 }
 
+// Stop ends both.
 func (b *bridge) Stop() error {
 	var err error
 	if b.process != nil {
@@ -164,15 +168,19 @@ func (b *bridge) Stop() error {
 	return err
 }
 
+// PIDs is the bridge's process; the backend is in this one.
 func (b *bridge) PIDs() []int { return []int{b.process.PID()} }
 
+// Addr is where the bridge serves its routes.
 func (b *bridge) Addr() string { return b.addr }
 
+// Request asks for the method that begins where from says.
 func (b *bridge) Request(stream, from string) []byte {
 	route := map[string]string{target.Live: "live", target.First: "kept", target.Own: "own"}[from]
 	return []byte("GET /" + route + "/" + stream + " HTTP/1.1\r\nHost: " + b.addr + "\r\nAccept: text/event-stream\r\n\r\n")
 }
 
+// Publish lets the backend send the event.
 func (b *bridge) Publish(ctx context.Context, stream string, payload []byte) error {
 	return b.backend.Publish(ctx, stream, payload)
 }

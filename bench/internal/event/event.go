@@ -79,12 +79,8 @@ func Parse(payload []byte) (seq uint64, sent int64, pad []byte, ok bool) {
 
 // Sent reads the time in an event's JSON.
 func Sent(text []byte) (sent int64, ok bool) {
-	const key = `"sent":`
-	i := bytes.Index(text, []byte(key))
-	if i < 0 {
-		return 0, false
-	}
-	n, ok := Number(text[i+len(key):])
+	_, text, _ = bytes.Cut(text, []byte(`"sent":`))
+	n, ok := Number(text)
 	return int64(n), ok
 }
 

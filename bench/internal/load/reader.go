@@ -69,16 +69,20 @@ func (r *reader) feed(t *tally, p []byte, now int64) {
 
 // head reads the response's head, and returns what is behind it.
 func (r *reader) head(t *tally, p []byte) []byte {
-	before := len(r.carry)
-	r.carry = append(r.carry, p...)
-	end := bytes.Index(r.carry, []byte("\r\n\r\n"))
+	before, text := len(r.carry), p
+	if before > 0 {
+		r.carry = append(r.carry, p...)
+		text = r.carry
+	}
+	end := bytes.Index(text, []byte("\r\n\r\n"))
 	if end < 0 {
+		r.carry = append(r.carry[:before], p...)
 		if len(r.carry) > mostHead {
 			t.fail(r.n, errNoHead)
 		}
 		return nil
 	}
-	head := r.carry[:end]
+	head := text[:end]
 	if line, _, _ := bytes.Cut(head, []byte("\r\n")); !bytes.HasPrefix(line, []byte("HTTP/1.1 200")) {
 		t.fail(r.n, fmt.Errorf("the response is %q", line))
 	}

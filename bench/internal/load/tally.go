@@ -1,7 +1,6 @@
 package load
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -11,9 +10,6 @@ import (
 
 // spread is how many events the fastest reader may be ahead of the slowest one.
 const spread = 1 << 16
-
-// errTold is the cause of a failure that was told already.
-var errTold = errors.New("a reader failed")
 
 // tally is what readers that share a lock have received. One lock is taken for many events.
 type tally struct {
