@@ -3,6 +3,7 @@ package rivals
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -167,8 +168,7 @@ func (n *nchanTarget) configure(dir, module, addr string) error {
 
 // Stop implements Target.
 func (n *nchanTarget) Stop() error {
-	n.publish.close()
-	return n.process.Stop()
+	return errors.Join(n.publish.close(), n.process.Stop())
 }
 
 // PIDs are the master and its workers.
@@ -199,4 +199,9 @@ func (n *nchanTarget) Request(stream, from string) []byte {
 // Publish implements Target.
 func (n *nchanTarget) Publish(ctx context.Context, stream string, payload []byte) error {
 	return n.publish.post(ctx, stream, payload)
+}
+
+// PublishAhead implements Ahead.
+func (n *nchanTarget) PublishAhead(ctx context.Context, stream string, payload []byte) error {
+	return n.publish.postAhead(ctx, stream, payload)
 }

@@ -2,6 +2,7 @@ package rivals
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/grpc-sse/grpc-sse/bench/internal/target"
@@ -49,8 +50,7 @@ func (p *plainTarget) Start(ctx context.Context) error {
 
 // Stop implements Target.
 func (p *plainTarget) Stop() error {
-	p.publish.close()
-	return p.process.Stop()
+	return errors.Join(p.publish.close(), p.process.Stop())
 }
 
 // Request implements Target.
@@ -65,4 +65,9 @@ func (p *plainTarget) Request(stream, from string) []byte {
 // Publish implements Target.
 func (p *plainTarget) Publish(ctx context.Context, stream string, payload []byte) error {
 	return p.publish.post(ctx, stream, payload)
+}
+
+// PublishAhead implements Ahead.
+func (p *plainTarget) PublishAhead(ctx context.Context, stream string, payload []byte) error {
+	return p.publish.postAhead(ctx, stream, payload)
 }

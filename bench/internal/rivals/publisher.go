@@ -12,10 +12,12 @@ import (
 	"time"
 )
 
-// publisher sends events by POST over connections that it keeps: as many as there are requests at once.
+// publisher sends events by POST over connections that it keeps: as many as there are requests at once, and one for those
+// that are sent ahead.
 type publisher struct {
-	addr string
-	tls  bool
+	addr  string
+	tls   bool
+	ahead pipeline
 
 	mu     sync.Mutex
 	idle   []*posting
@@ -49,8 +51,7 @@ func (p *publisher) post(ctx context.Context, stream string, body []byte) error 
 }
 
 func (c *posting) exchange(stream string, body []byte) error {
-	c.request = fmt.Appendf(c.request[:0], "POST /pub/%s HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n", stream, len(body))
-	c.request = append(c.request, body...)
+	c.request = appendPost(c.request[:0], stream, body)
 	if _, err := c.conn.Write(c.request); err != nil {
 		return err
 	}
@@ -78,18 +79,19 @@ func (p *publisher) get(ctx context.Context) (*posting, error) {
 		return c, nil
 	}
 	p.mu.Unlock()
-	var conn net.Conn
-	var err error
-	if p.tls {
-		dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // to itself; the certificate was made now
-		conn, err = dialer.DialContext(ctx, "tcp", p.addr)
-	} else {
-		conn, err = new(net.Dialer).DialContext(ctx, "tcp", p.addr)
-	}
+	conn, err := p.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return &posting{conn: conn, input: bufio.NewReader(conn)}, nil
+}
+
+func (p *publisher) dial(ctx context.Context) (net.Conn, error) {
+	if p.tls {
+		dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // to itself; the certificate was made now
+		return dialer.DialContext(ctx, "tcp", p.addr)
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", p.addr)
 }
 
 func (p *publisher) put(c *posting) {
@@ -102,7 +104,14 @@ func (p *publisher) put(c *posting) {
 	p.idle = append(p.idle, c)
 }
 
-func (p *publisher) close() {
+// postAhead is post that does not wait for the answer: when it is no success, a later call or close says so.
+func (p *publisher) postAhead(ctx context.Context, stream string, body []byte) error {
+	return p.ahead.post(ctx, p.dial, stream, body)
+}
+
+// close closes all connections, and says what was wrong with what was sent ahead.
+func (p *publisher) close() error {
+	err := p.ahead.close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
@@ -110,4 +119,11 @@ func (p *publisher) close() {
 		_ = c.conn.Close() // as above
 	}
 	p.idle = nil
+	return err
+}
+
+// appendPost appends a request that publishes body.
+func appendPost(dst []byte, stream string, body []byte) []byte {
+	dst = fmt.Appendf(dst, "POST /pub/%s HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n", stream, len(body))
+	return append(dst, body...)
 }

@@ -87,6 +87,47 @@ func check(t *testing.T, rival target.Target, name string, withTLS bool) {
 	}
 }
 
+// ahead is how many events TestAhead sends: more than may be unanswered.
+const ahead = 500
+
+// Events that are sent ahead keep their order, and what a server says against one is not lost.
+func TestAhead(t *testing.T) {
+	builder := &target.Builder{Dir: t.TempDir()}
+	for _, maker := range rivals.Makers() {
+		t.Run(maker.Name, func(t *testing.T) {
+			if maker.Missing != nil && maker.Missing() != "" {
+				t.Skip(maker.Missing())
+			}
+			rival := maker.New(place(t, builder), target.Options{})
+			to, ok := rival.(target.Ahead)
+			if !ok {
+				t.Skip("is published to in another way")
+			}
+			if err := rival.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := rival.Stop(); err == nil {
+					t.Error("an event was refused, and nobody says so")
+				}
+			}()
+			reader := (&subscribing{t, rival, false}).to("a", target.Live)
+			for seq := range uint64(ahead) {
+				if err := to.PublishAhead(t.Context(), "a", event.Payload(nil, seq+1, event.Now())); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for seq := range uint64(ahead) {
+				expect(t, "reader", reader, seq+1)
+			}
+			var err error
+			for err == nil { // until the answer is here
+				err = to.PublishAhead(t.Context(), "no such path/a b", []byte("{}"))
+			}
+		})
+	}
+}
+
 type subscribing struct {
 	t     *testing.T
 	rival target.Target

@@ -46,6 +46,17 @@ func (f *feed) publish(ctx context.Context, size int, due int64) error {
 	return f.round.target.Publish(ctx, f.stream, f.payload)
 }
 
+// publishAhead publishes the next event and does not wait until it is taken, where the target can be published to so.
+func (f *feed) publishAhead(ctx context.Context) error {
+	to, ok := f.round.target.(target.Ahead)
+	if !ok {
+		return f.publish(ctx, event.Size, event.Now())
+	}
+	f.seq++
+	f.payload = event.Sized(f.payload[:0], event.Size, f.seq, event.Now())
+	return to.PublishAhead(ctx, f.stream, f.payload)
+}
+
 // measured is what paced and burst found.
 type measured struct {
 	took   time.Duration // until everybody had everything
@@ -134,7 +145,7 @@ func (f *feed) burst(ctx context.Context, window uint64, during time.Duration) (
 					return err
 				}
 			}
-			if err := f.publish(ctx, event.Size, event.Now()); err != nil {
+			if err := f.publishAhead(ctx); err != nil {
 				return err
 			}
 		}

@@ -29,6 +29,13 @@ type Target interface {
 	Can(c Capability) bool
 }
 
+// Ahead is a target that events can be sent to before it has taken those before them, as a backend does that does not wait
+// for answers. They keep their order. For others it is Publish.
+type Ahead interface {
+	// PublishAhead sends one event and waits only when too many were not taken. An error may be that of an earlier event.
+	PublishAhead(ctx context.Context, stream string, payload []byte) error
+}
+
 // Where a subscriber begins.
 const (
 	Live  = ""      // with the next event
