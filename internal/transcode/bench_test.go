@@ -17,19 +17,25 @@ import (
 
 func BenchmarkAppendFrame(b *testing.B) {
 	for _, c := range []struct {
-		name    string
-		message proto.Message
+		name      string
+		message   proto.Message
+		caseValue bool
 	}{
-		{"token", &chatv1.CompleteResponse{Sequence: 12345, Event: &chatv1.CompleteResponse_Token{Token: &chatv1.Token{Text: "stream"}}}},
-		{"text4k", &chatv1.CompleteResponse{Event: &chatv1.CompleteResponse_Token{Token: &chatv1.Token{Text: strings.Repeat("text ", 800)}}}},
-		{"numbers", &proto3pb.TestAllTypes{RepeatedInt64: make([]int64, 100), RepeatedDouble: make([]float64, 100)}},
+		{"token", &chatv1.CompleteResponse{Sequence: 12345, Event: &chatv1.CompleteResponse_Token{Token: &chatv1.Token{Text: "stream"}}}, false},
+		{"case", &chatv1.CompleteResponse{Sequence: 12345, Event: &chatv1.CompleteResponse_Token{Token: &chatv1.Token{Text: "stream"}}}, true},
+		{"text4k", &chatv1.CompleteResponse{Event: &chatv1.CompleteResponse_Token{Token: &chatv1.Token{Text: strings.Repeat("text ", 800)}}}, false},
+		{"numbers", &proto3pb.TestAllTypes{RepeatedInt64: make([]int64, 100), RepeatedDouble: make([]float64, 100)}, false},
+		{"undecodable", &chatv1.CompleteResponse{Event: &chatv1.CompleteResponse_Token{Token: &chatv1.Token{Text: "stream"}}}, false},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			m := methodOf(nil, descriptor(c.message))
-			m.Stream.Event.Oneof = m.Output.Oneofs().Get(0)
+			m.Stream.Event.Oneof, m.Stream.CaseValue = m.Output.Oneofs().Get(0), c.caseValue
 			e := transcode.NewEncoder(m)
 			id := event.At(1_700_000_000_000_000, event.NewMark())
 			wire := marshal(b, c.message)
+			if c.name == "undecodable" {
+				wire = wire[:len(wire)-1]
+			}
 			buf := e.AppendFrame(nil, id, wire)
 			b.SetBytes(int64(len(wire)))
 			b.ReportAllocs()
