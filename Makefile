@@ -68,7 +68,7 @@ bench-full: ## Measure everything in three rounds, keep the results, make docs/p
 
 .PHONY: bench-micro
 bench-micro: ## Keep the figures of the Go benchmarks that docs/performance.md shows
-	@{ go test -run '^$$' -bench . -benchtime 0.3s -count 5 -benchmem ./internal/transcode/render ./internal/sse ./internal/eventlog && \
+	@{ go test -run '^$$' -bench . -benchtime 0.3s -count 5 -benchmem ./internal/transcode/... ./internal/sse ./internal/eventlog && \
 	  go test -run '^$$' -bench 'Ingest$$' -count 5 -cpu 1 ./internal/e2e/ingest; } | (cd bench && go run ./cmd/report -micro)
 
 .PHONY: bench-report

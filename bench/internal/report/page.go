@@ -52,11 +52,14 @@ func (p *part) Rounds() int {
 	return rounds
 }
 
+// compared are the others of which the summary has a column.
+var compared = []string{"nchan", "grpc-gateway", "go-ring", "kernel"}
+
 // Summary is a table of all budgets: what it is, our figure, those of others, met or not.
 func (p *part) Summary() string {
 	var t table
-	t.row("", "grpc-sse", "nchan", "go-ring", "kernel", "budget", "")
-	t.align("lrrrrrl")
+	t.row(slices.Concat([]string{"", ours}, compared, []string{"budget", ""})...)
+	t.align("lr" + strings.Repeat("r", len(compared)) + "rl")
 	for _, s := range p.Scenarios {
 		for _, metric := range s.shown() {
 			row, budget, ok := s.budget(metric)
@@ -65,7 +68,7 @@ func (p *part) Summary() string {
 			}
 			name := fmt.Sprintf("[%s](#%s): %s", s.Title, anchor(s.Title), metric)
 			cells := []string{name, "**" + withUnit(row.Median(), row.Unit) + "**"}
-			for _, other := range []string{"nchan", "go-ring", "kernel"} {
+			for _, other := range compared {
 				cells = append(cells, figure(p.Find(s.Name, other, metric).Median()))
 			}
 			if ok {

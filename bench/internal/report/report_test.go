@@ -91,7 +91,7 @@ func TestDocument(t *testing.T) {
 	for _, want := range []string{
 		"2 × A & B", "2026-03-01", "`abc`", "Counted is CPU.",
 		"](performance/fan-out.svg)",
-		"(#one--many-1000-readers): CPU | **8 µs** | 12.5 |",                                                   // the summary
+		"(#one--many-1000-readers): CPU | **8 µs** | 12.5 | – | – | – | ≤ 8.5 µs | met |",                      // the summary
 		"CPU ≤ 8.5 µs: met, with 8 µs; p99 ≤ 75 µs (1/2 of nchan): **missed**, with 100 µs.",                   // the verdicts
 		"| **grpc-sse** | **8 (7–9)** |  | **100** |\n| nchan | 12.5 (12–13) | 1.6× | 150 |", "| kernel | – |", // the table
 		"grpc-sse: fewer readers.", "kernel: no <kernel>.",

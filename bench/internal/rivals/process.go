@@ -53,6 +53,7 @@ func (p *process) start(ctx context.Context, place target.Place, program string,
 	cmd.Dir, cmd.Env = place.Dir, append(os.Environ(), p.env...)
 	p.log.to = place.Log
 	cmd.Stdout, cmd.Stderr = &p.log, &p.log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the benchmark, which then ends it
 	if err := cmd.Start(); err != nil {
 		p.cmd = nil
 		return err
