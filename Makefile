@@ -35,7 +35,7 @@ race: ## All tests, with the race detector
 .PHONY: crowd
 crowd: ## What the race detector is too slow for, or changes: a million events, a thousand readers; allocations
 	@go test -count=1 -run Contract ./internal/eventlog
-	@go test -count=1 -run DoesNotAllocate ./internal/transcode/...
+	@go test -count=1 -run DoesNotAllocate ./internal/transcode/... ./internal/e2e/ingest
 
 .PHONY: allocs
 allocs: ## Fail when a benchmark allocates more often than before; UPDATE=1 notes how often they do now

@@ -21,11 +21,14 @@ import (
 // nonsense, and who gives it back again a panic. All of grpc-go's buffers in these tests are from one, the codec's too.
 type strictPool struct {
 	mu    sync.Mutex
-	out   map[*byte]int // by where it begins: its size
-	sizes []int         // of all that was handed out, since the last watch
+	out   map[*byte]handed // by where it begins
+	watch int              // counts the tests that watch
+	sizes []int            // of all that was handed out to this one
 }
 
-var buffers = &strictPool{out: map[*byte]int{}}
+type handed struct{ size, watch int }
+
+var buffers = &strictPool{out: map[*byte]handed{}}
 
 func init() { experimental.SetDefaultBufferPool(buffers) }
 
@@ -33,7 +36,7 @@ func (p *strictPool) Get(size int) *[]byte {
 	b := make([]byte, size)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.out[unsafe.SliceData(b)] = size
+	p.out[unsafe.SliceData(b)] = handed{size, p.watch}
 	p.sizes = append(p.sizes, size)
 	return &b
 }
@@ -49,11 +52,12 @@ func (p *strictPool) Put(b *[]byte) {
 	clear((*b)[:cap(*b)])
 }
 
-// watch forgets what is out. Calls of other tests may have lost some: grpc-go leaves to the collector what nobody read.
-func (p *strictPool) watch() {
+// begin lets large count from here on. What other tests had may still come back, or never: grpc-go leaves to the collector
+// what nobody read.
+func (p *strictPool) begin() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	clear(p.out)
+	p.watch++
 	p.sizes = nil
 }
 
@@ -61,8 +65,8 @@ func (p *strictPool) watch() {
 func (p *strictPool) large(size int) (out, made int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, n := range p.out {
-		if n >= size {
+	for _, h := range p.out {
+		if h.size >= size && h.watch == p.watch {
 			out++
 		}
 	}
@@ -121,7 +125,7 @@ func TestBuffersGoBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				_, u := start(t, test.handle)
-				buffers.watch()
+				buffers.begin()
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				n := 0
@@ -170,7 +174,7 @@ func TestNoBufferWhileWaiting(t *testing.T) {
 			}
 			return nil
 		})
-		buffers.watch()
+		buffers.begin()
 		if r := read(t.Context(), u, once); len(r.steps) != 1 || r.end.Code() != codes.OK {
 			t.Errorf("%d steps, end %v", len(r.steps), r.end.Err())
 		}
@@ -183,7 +187,7 @@ func TestLargeMessageIsCopiedOnce(t *testing.T) {
 	text := strings.Repeat("0123456789abcdef", size/16)
 	synctest.Test(t, func(t *testing.T) {
 		_, u := start(t, func(c *incoming) error { c.send(text); return nil })
-		buffers.watch()
+		buffers.begin()
 		n := 0
 		for m, err := range u.Stream(t.Context(), upstream.Call{Method: "/test.Service/Watch"}) {
 			if err != nil || string(m.Data) != text {

@@ -247,13 +247,14 @@ func (r *run) receive(s *rpc, idle *idleTimer) (ignored *outcome.Outcome, err er
 			return nil, err
 		}
 		idle.stop()
-		keep, ignored := r.see(f.data())
+		data := f.data()
+		keep, ignored := r.see(data)
 		if ignored != nil || r.left {
 			return ignored, nil
 		}
 		if keep {
 			r.noteMessage()
-			if !r.yield(Message{Data: f.data()}, nil) {
+			if !r.yield(Message{Data: data}, nil) {
 				r.left = true
 				return nil, nil
 			}

@@ -12,7 +12,7 @@ import (
 
 // What the bridge adds to what grpc-go allocates for a message is nothing: what it does allocate, the log's memory, is
 // for many messages.
-func TestAllocations(t *testing.T) {
+func TestIngestDoesNotAllocate(t *testing.T) {
 	address := startServer(t)
 	const messages = 20_000
 	measure := func(w way) float64 {
