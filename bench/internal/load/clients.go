@@ -30,7 +30,7 @@ type Form struct {
 // decompression. Deaf, Loops and Own do not apply.
 func OpenClients(ctx context.Context, c Config, f Form) (*Readers, error) {
 	c.setDefaults()
-	r := newReaders(c.Conns)
+	r := newReaders(&c)
 	t := newTally(c.First, c.Latency, true, r.wake)
 	t.readers = c.Conns
 	r.tallies = []*tally{t}

@@ -33,6 +33,8 @@ type Config struct {
 	// Pending is how many may wait for the head of their response at a time. Default 1000, below the length of a listening
 	// socket's queue.
 	Pending int
+	// Patience is how long nothing may arrive while something is waited for. Default 15 s.
+	Patience time.Duration
 }
 
 func (c *Config) setDefaults() {
@@ -40,6 +42,9 @@ func (c *Config) setDefaults() {
 	c.Loops = min(max(c.Loops, 1), max(c.Conns, 1))
 	if c.Pending == 0 {
 		c.Pending = 1000
+	}
+	if c.Patience == 0 {
+		c.Patience = 15 * time.Second
 	}
 }
 
@@ -52,15 +57,16 @@ type Stats struct {
 
 // Readers are subscribers that are open. Only one goroutine may wait for them at a time.
 type Readers struct {
-	conns   int
-	tallies []*tally
-	moved   chan struct{}
-	close   func()
-	closed  sync.Once
+	conns    int
+	patience time.Duration
+	tallies  []*tally
+	moved    chan struct{}
+	close    func()
+	closed   sync.Once
 }
 
-func newReaders(conns int) *Readers {
-	return &Readers{conns: conns, moved: make(chan struct{}, 1)}
+func newReaders(c *Config) *Readers {
+	return &Readers{conns: c.Conns, patience: c.Patience, moved: make(chan struct{}, 1)}
 }
 
 func (r *Readers) wake() {
@@ -121,19 +127,39 @@ func (r *Readers) Wait(ctx context.Context, seq uint64) error {
 }
 
 func (r *Readers) until(ctx context.Context, done func() bool) error {
+	if err := r.Err(); err != nil || done() {
+		return err
+	}
+	last := r.progress()
+	look := time.NewTicker(r.patience)
+	defer look.Stop()
 	for {
-		if done() {
-			return nil
-		}
-		if err := r.Err(); err != nil {
+		if err := r.Err(); err != nil || done() {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-look.C:
+			now := r.progress()
+			if now == last {
+				return fmt.Errorf("nothing arrived for %s", r.patience)
+			}
+			last = now
 		case <-r.moved:
 		}
 	}
+}
+
+// progress changes when anything arrives.
+func (r *Readers) progress() uint64 {
+	sum := uint64(0)
+	for _, t := range r.tallies {
+		t.mu.Lock()
+		sum += t.all + uint64(t.heads)
+		t.mu.Unlock()
+	}
+	return sum
 }
 
 // Stats is what was received since the last Reset, by all readers together.

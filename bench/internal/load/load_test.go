@@ -149,6 +149,19 @@ func TestAReaderThatMissesSomethingFails(t *testing.T) {
 	}
 }
 
+func TestWaitingEndsWhenNothingArrives(t *testing.T) {
+	_, c := serve(t)
+	c.Patience = 50 * time.Millisecond
+	readers, err := load.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer readers.Close()
+	if err := readers.Wait(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "nothing arrived") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
 func TestOpenFailsWhereNobodyListens(t *testing.T) {
 	for name, open := range openers {
 		t.Run(name, func(t *testing.T) {

@@ -49,7 +49,7 @@ func Open(ctx context.Context, c Config) (*Readers, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := newReaders(c.Conns)
+	r := newReaders(&c)
 	var loops []*loop
 	for i := range c.Loops {
 		l, err := newLoop(&c, i, r.wake)

@@ -20,7 +20,8 @@ type tally struct {
 	latency bool
 	shared  bool // all read one stream: an event's time is the same for all
 	hist    Histogram
-	events  uint64
+	events  uint64 // since the last Reset
+	all     uint64
 	bytes   uint64         // that arrived,
 	wire    atomic.Uint64  // or, where connections are counted without the lock, here
 	got     [spread]uint32 // by number: how many readers have it
@@ -70,6 +71,7 @@ func (t *tally) head() {
 // event counts a delivery. now is when it arrived; line is the event's text behind its number.
 func (t *tally) event(seq uint64, now int64, line []byte) {
 	t.events++
+	t.all++
 	if t.latency {
 		t.hist.Add(now - t.sentOf(seq, line))
 	}

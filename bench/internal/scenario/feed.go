@@ -28,7 +28,7 @@ type feed struct {
 // open opens n readers of a new stream.
 func (r *Round) open(ctx context.Context, stream string, n int, change func(*load.Config)) (*feed, error) {
 	request := r.target.Request(stream, target.Live)
-	c := load.Config{Addr: r.target.Addr(), Conns: n, Latency: true, Request: func(int) []byte { return request }}
+	c := load.Config{Addr: r.target.Addr(), Conns: n, Latency: true, Patience: r.Patience, Request: func(int) []byte { return request }}
 	if change != nil {
 		change(&c)
 	}

@@ -67,7 +67,9 @@ func (f form) run(ctx context.Context, r *Round) error {
 	if f.accept != "" {
 		request = target.WithHeader(request, "Accept", f.accept)
 	}
-	c := load.Config{Addr: r.target.Addr(), Conns: r.Few, Latency: true, Request: func(int) []byte { return request }}
+	c := load.Config{
+		Addr: r.target.Addr(), Conns: r.Few, Latency: true, Patience: r.Patience, Request: func(int) []byte { return request },
+	}
 	var readers *load.Readers
 	if f.client == nil {
 		readers, err = load.Open(ctx, c)

@@ -46,9 +46,9 @@ type Runner struct {
 	files int
 }
 
-// spare is which part of its files a process does not use for connections: it has others, and the bridge keeps a
-// twentieth of the places for clients that come back.
-const spare = 16
+// spare is how many files a process has that are no connections. Besides, the bridge keeps a twentieth of its places for
+// clients that come back.
+const spare = 100
 
 // Run runs all experiments: each round against one target after the other, so that whatever disturbs the machine
 // disturbs all of them. An experiment that fails is a row without a value, and an error.
@@ -102,7 +102,7 @@ func (r *Runner) round(ctx context.Context, e Experiment, maker target.Maker, n 
 	ctx, cancel := context.WithTimeoutCause(ctx, e.Within, fmt.Errorf("it took longer than %s", e.Within))
 	defer cancel()
 	round := &Round{runner: r, experiment: e, maker: maker, Size: r.Size}
-	round.fit(r.files - r.files/spare)
+	round.fit(r.files - r.files/20 - spare)
 	defer func() { err = errors.Join(err, round.stop()) }()
 	if err := round.start(ctx, e.Options); err != nil {
 		return err

@@ -18,9 +18,10 @@ type Size struct {
 	Settle   time.Duration // how long memory must not have grown
 	SettleBy time.Duration // when it is read anyway
 
-	Rate  float64 // deliveries a second where all targets get the same
-	Fill  int     // large events that fill the buffers of those who do not read
-	Exact bool    // figures mean something; else only that everything works
+	Rate     float64       // deliveries a second where all targets get the same
+	Fill     int           // large events that fill the buffers of those who do not read
+	Patience time.Duration // how long nothing may arrive that is waited for; 0 is long
+	Exact    bool          // figures mean something; else only that everything works
 }
 
 // Full is what results are made of.
@@ -46,6 +47,7 @@ func Smoke() Size {
 		Many: 50, Few: 20, Idle: 40, Streams: 20, Deaf: 5, CatchUpReaders: 20, CatchUpEvents: 200,
 		Tries: 1, Trial: 50 * time.Millisecond, During: 200 * time.Millisecond,
 		Settle: 20 * time.Millisecond, SettleBy: 200 * time.Millisecond, Rate: 1_000, Fill: 5,
+		Patience: 5 * time.Second,
 	}
 }
 
