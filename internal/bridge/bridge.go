@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -196,6 +197,8 @@ func (b *Bridge) closeUpstreams() {
 // window. It returns when everything that the bridge started has ended. An error means that it could not start: a
 // listener, or a mistake that the backends' schemas show.
 func (b *Bridge) Run(ctx context.Context) error {
+	floor := newHeapFloor()
+	defer runtime.KeepAlive(floor)
 	defer b.Close()
 	server, err := b.mainServer()
 	if err != nil {

@@ -7,16 +7,19 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/grpc-sse/grpc-sse/internal/access"
 	"github.com/grpc-sse/grpc-sse/internal/delivery"
 	"github.com/grpc-sse/grpc-sse/internal/feed"
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
 	"github.com/grpc-sse/grpc-sse/internal/schema"
+	"github.com/grpc-sse/grpc-sse/internal/transcode"
 	"github.com/grpc-sse/grpc-sse/internal/upstream"
 )
 
@@ -56,6 +59,11 @@ type Options struct {
 type Edge struct {
 	Options
 	router atomic.Pointer[router]
+
+	// mu makes changes of the table follow one another, and guards encoders: each method's newest, kept when it is gone
+	// since calls of it may go on.
+	mu       sync.Mutex
+	encoders map[protoreflect.FullName]*atomic.Pointer[transcode.Encoder]
 }
 
 // New makes an edge without routes.
@@ -63,7 +71,7 @@ func New(o Options) *Edge {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Edge{Options: o}
+	e := &Edge{Options: o, encoders: map[protoreflect.FullName]*atomic.Pointer[transcode.Encoder]{}}
 	e.router.Store(&router{})
 	return e
 }
@@ -71,9 +79,16 @@ func New(o Options) *Edge {
 // SetTable routes by t from now on. complete says that every upstream's schema has been loaded at least once: until
 // then a path without a route may still get one. Requests under way keep what they began with.
 func (e *Edge) SetTable(t *schema.Table, complete bool) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	r, err := e.newRouter(t, complete)
 	if err != nil {
 		return err
+	}
+	for name, encoder := range r.encoders {
+		if slot := e.encoders[name]; slot != nil { // it has a route
+			slot.Store(encoder)
+		}
 	}
 	e.router.Store(r)
 	return nil

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc/codes"
@@ -33,6 +34,7 @@ type route struct {
 	binding *schema.Binding
 	binder  *transcode.Binder
 	encoder *transcode.Encoder
+	newest  func() feed.Encoder // the method's encoder by the newest schema
 	fields  *feed.Fields
 }
 
@@ -66,7 +68,7 @@ func (e *Edge) newRouter(t *schema.Table, complete bool) (*router, error) {
 		}
 		to := &route{
 			method: known.Method, binding: known.Binding, binder: binder,
-			encoder: r.encoders[known.Method.Name], fields: r.fields[known.Method.Name],
+			encoder: r.encoders[known.Method.Name], newest: e.newest(known.Method.Name), fields: r.fields[known.Method.Name],
 		}
 		if err := r.mux.HandlePath(known.Binding.Verb, known.Binding.Template, e.handler(to)); err != nil {
 			return nil, fmt.Errorf("%s: template %q: %w", known.Method.Name, known.Binding.Template, err)
@@ -77,6 +79,17 @@ func (e *Edge) newRouter(t *schema.Table, complete bool) (*router, error) {
 	}
 	slices.Sort(r.verbs)
 	return r, nil
+}
+
+// newest returns what finds the method's encoder by the newest schema. It is asked for every message, and may be kept by a
+// call for longer than there is a route to it.
+func (e *Edge) newest(method protoreflect.FullName) func() feed.Encoder {
+	slot := e.encoders[method]
+	if slot == nil {
+		slot = new(atomic.Pointer[transcode.Encoder])
+		e.encoders[method] = slot
+	}
+	return func() feed.Encoder { return slot.Load() }
 }
 
 // newEncoder makes a method's encoder. Clients learn that a message cannot be shown; why, the log says.

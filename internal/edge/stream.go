@@ -99,7 +99,7 @@ func (e *Edge) wish(q *request, message transcode.Request, as view.Representatio
 	wish := feed.Request{
 		Method:    q.method,
 		Caller:    e.Upstreams[q.method.Upstream],
-		Encoder:   e.encoder(q.route),
+		Encoder:   q.newest,
 		Fields:    q.fields,
 		Wire:      message.Wire,
 		Canonical: message.Canonical,
@@ -176,17 +176,6 @@ func (e *Edge) deliver(q *request, subscription *feed.Subscription, look view.Op
 	}
 	to.served = true
 	e.Delivery.Serve(q.w, q.r, seen, o)
-}
-
-// encoder finds the encoder by the newest schema: the backend may have another one than when the request came. It keeps
-// the route alone, since the call may outlive the request by far.
-func (e *Edge) encoder(to *route) func() feed.Encoder {
-	return func() feed.Encoder {
-		if newest := e.router.Load().encoders[to.method.Name]; newest != nil {
-			return newest
-		}
-		return to.encoder
-	}
 }
 
 // notAdmitted answers a request that there is no place for.
