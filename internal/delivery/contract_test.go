@@ -327,7 +327,7 @@ func (p *panicking) Short(frames []byte, n int) []byte {
 	return p.source.Short(frames, n)
 }
 func (p *panicking) Topic() delivery.Topic          { p.at("Topic"); return p }
-func (p *panicking) Watch(w interface{ Changed() }) { p.at("Watch"); p.source.Watch(w) }
+func (p *panicking) Watch(w interface{ Changed() }) { p.at("Watch"); p.place.Watch(w) }
 func (p *panicking) Waiting() ([]byte, int)         { p.at("Waiting"); return p.source.Waiting() }
 func (p *panicking) Beat(dst []byte) []byte         { p.at("Beat"); return p.source.Beat(dst) }
 func (p *panicking) Leave(dst []byte, reason string) ([]byte, error) {

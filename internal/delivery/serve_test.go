@@ -38,7 +38,7 @@ type source struct {
 	// opened, if set, is what Opening waits for.
 	opened  chan struct{}
 	changed chan struct{}
-	watcher interface{ Changed() }
+	place
 }
 
 func newSource() *source { return &source{changed: make(chan struct{}), beat: ":\n\n"} }
@@ -49,9 +49,7 @@ func (s *source) change(f func()) {
 	f()
 	close(s.changed)
 	s.changed = make(chan struct{})
-	if s.watcher != nil {
-		s.watcher.Changed()
-	}
+	s.tell()
 }
 
 func (s *source) add(frame string) { s.change(func() { s.frames = append(s.frames, []byte(frame)) }) }
@@ -91,19 +89,7 @@ func (s *source) Written() {
 
 func (s *source) Short(frames []byte, n int) []byte { return frames[n:] }
 
-func (s *source) Topic() delivery.Topic { return s }
-
-func (s *source) Watch(w interface{ Changed() }) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.watcher = w
-}
-
-func (s *source) Unwatch(interface{ Changed() }) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.watcher = nil
-}
+func (s *source) Topic() delivery.Topic { return &s.place }
 
 func (s *source) Changed() <-chan struct{} {
 	s.mu.Lock()
