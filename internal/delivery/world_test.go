@@ -141,6 +141,14 @@ type client struct {
 	result chan error // what the owner was told at the end
 }
 
+// Ended closes the source that can be.
+func (c *client) Ended(err error) {
+	if src, ok := c.src.(interface{ Close() }); ok {
+		src.Close()
+	}
+	c.owner.Ended(err)
+}
+
 // head reads the head and returns its lines.
 func (c *client) head() []string {
 	c.t.Helper()
