@@ -112,8 +112,20 @@ const get = "GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 
 // connect sends a request that src is the answer to.
 func (w *world) connect(src delivery.Source, request string) *client {
+	c := w.prepare(src)
+	w.dial(c, request)
+	return c
+}
+
+// prepare makes a client that has not connected yet.
+func (w *world) prepare(src delivery.Source) *client {
 	c := &client{owner: &owner{settings: w.o, ended: make(chan error, 1)}, t: w.t, src: src}
 	c.result = c.ended
+	return c
+}
+
+// dial connects.
+func (w *world) dial(c *client, request string) {
 	w.mu.Lock()
 	w.clients = append(w.clients, c)
 	request = strings.Replace(request, " / ", fmt.Sprintf(" /%d ", len(w.clients)-1), 1)
@@ -123,7 +135,6 @@ func (w *world) connect(src delivery.Source, request string) *client {
 		w.t.Error(err)
 	}
 	c.reader = bufio.NewReader(c)
-	return c
 }
 
 // serve makes a world of one client.
