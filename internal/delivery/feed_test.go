@@ -27,6 +27,7 @@ type calls struct {
 }
 
 func newCalls(t testing.TB, retention schema.Retention) *calls {
+	t.Helper()
 	c := &calls{t: t, budget: eventlog.NewBudget(1 << 30)}
 	c.feed = feed.New(feed.Options{Budget: c.budget})
 	c.method = &schema.Method{

@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -264,7 +265,7 @@ func (c *scheduled) run() {
 // ended checks all that was read.
 func (c *scheduled) ended(got []byte, err error) {
 	told := <-c.client.result
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		if !c.cutShort {
 			c.t.Errorf("reset after %d bytes: %v, the owner was told %v", len(got), err, told)
 		}

@@ -31,14 +31,14 @@ type Server struct {
 	born   time.Time
 	system system
 
-	begin  sync.Once      // starts the shards with the first connection
-	shards []*shard       // none is added when closed is set
+	shards []*shard       // started with the first connection; none is added when closed is set
 	work   sync.WaitGroup // the shards' goroutines
 	open   atomic.Int64   // connections that shards hold
 	taken  atomic.Uint64  // connections that they ever had
 
-	mu     sync.Mutex // makes hand-overs and Shutdown follow one another
+	mu     sync.Mutex // guards shards until there are some; makes hand-overs and Shutdown follow one another
 	closed bool
+	failed bool          // the shards could not be started once
 	idle   chan struct{} // closed when, after Shutdown began, no connection is left
 }
 
@@ -145,7 +145,7 @@ func (d *Server) join() *shard {
 	if d.closed {
 		return nil // nor are there any shards to start: nobody would end them
 	}
-	d.begin.Do(d.startLocked)
+	d.startLocked()
 	if len(d.shards) == 0 {
 		return nil
 	}
@@ -161,20 +161,29 @@ func (d *Server) join() *shard {
 	return least
 }
 
-// startLocked starts the shards. Where the system has no poller there are none, and everything is served by goroutines.
+// startLocked starts the shards, all or none: where that is not possible the connection is served by a goroutine, and the
+// next one's turn is to try again. Where the system has no poller there are never any.
 func (d *Server) startLocked() {
-	if d.system.newPoller == nil {
+	if d.system.newPoller == nil || len(d.shards) != 0 {
 		return
 	}
+	var shards []*shard
 	for range d.config.Shards {
 		p, err := d.system.newPoller()
 		if err != nil {
-			d.config.Logger.Error("connections cannot be polled: each is served by a goroutine", "cause", err)
-			break
+			for _, s := range shards {
+				s.poller.stop()
+			}
+			if !d.failed {
+				d.config.Logger.Error("connections cannot be polled: each is served by a goroutine", "cause", err)
+			}
+			d.failed = true
+			return
 		}
-		d.shards = append(d.shards, newShard(d, p))
+		shards = append(shards, newShard(d, p))
 	}
-	for _, s := range d.shards {
+	d.shards = shards
+	for _, s := range shards {
 		d.work.Go(s.run)
 		d.work.Go(s.listen)
 	}

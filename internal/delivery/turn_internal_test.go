@@ -70,9 +70,3 @@ func (b *blocks) Written()               { b.done++ }
 func (b *blocks) Topic() Topic           { return nil }
 func (b *blocks) Ageless() bool          { return true }
 func (b *blocks) Beat(dst []byte) []byte { b.beats++; return append(dst, ":\n\n"...) }
-
-type nobody struct{}
-
-func (nobody) OnKick(Kickable) {}
-func (nobody) Progress()       {}
-func (nobody) Ended(error)     {}

@@ -37,7 +37,7 @@ func onShard(t *testing.T, test func(t *testing.T, o settings)) {
 
 // world is a server in memory, and its clients.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	o        settings
 	network  *delivery.Memory
 	delivery *delivery.Server
@@ -49,7 +49,8 @@ type world struct {
 	clients   []*client // a request's path is its client's index
 }
 
-func newWorld(t *testing.T, o settings) *world {
+func newWorld(t testing.TB, o settings) *world {
+	t.Helper()
 	w := &world{t: t, o: o, network: delivery.NewMemory()}
 	w.network.Goroutines = o.goroutines
 	if o.size != 0 {
@@ -146,7 +147,7 @@ func serve(t *testing.T, src delivery.Source, o settings, request string) *clien
 type client struct {
 	*delivery.End
 	*owner
-	t      *testing.T
+	t      testing.TB
 	src    delivery.Source
 	reader *bufio.Reader
 	result chan error // what the owner was told at the end
