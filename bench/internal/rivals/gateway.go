@@ -25,7 +25,7 @@ func (g *gatewayTarget) Name() string { return Gateway }
 // Can implements Target.
 func (g *gatewayTarget) Can(c target.Capability) bool {
 	switch c {
-	case target.Fanout, target.PerCall, target.HTTP2, target.TLS:
+	case target.Fanout, target.SlowReaders, target.PerCall, target.HTTP2, target.TLS:
 		return true
 	default:
 		return false

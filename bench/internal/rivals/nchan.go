@@ -113,7 +113,7 @@ func (n *nchanTarget) Name() string { return Nchan }
 // Can implements Target.
 func (n *nchanTarget) Can(c target.Capability) bool {
 	switch c {
-	case target.Fanout, target.CatchUp, target.Resume, target.TLS:
+	case target.Fanout, target.SlowReaders, target.CatchUp, target.Resume, target.TLS:
 		return true
 	default:
 		return false

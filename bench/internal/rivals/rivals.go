@@ -22,8 +22,8 @@ func Makers() []target.Maker {
 	return []target.Maker{
 		{Name: Nchan, Missing: nchanMissing, New: newNchan},
 		{Name: Gateway, New: newGateway},
-		{Name: Channels, New: plain(Channels, target.Fanout, target.HTTP2, target.TLS)},
-		{Name: Ring, New: plain(Ring, target.Fanout, target.CatchUp, target.HTTP2, target.TLS)},
+		{Name: Channels, New: plain(Channels, target.Fanout, target.SlowReaders, target.HTTP2, target.TLS)},
+		{Name: Ring, New: plain(Ring, target.Fanout, target.SlowReaders, target.CatchUp, target.HTTP2, target.TLS)},
 		{Name: Kernel, New: plain(Kernel, target.Fanout)},
 		{Name: KernelJoin, New: plain(KernelJoin, target.Fanout)},
 	}

@@ -131,6 +131,7 @@ type Round struct {
 	log        *os.File
 	dir        string
 	notes      []string
+	scaled     bool // it has fewer readers than it should
 	figures    []string
 }
 
@@ -145,6 +146,7 @@ func (r *Round) fit(limit int) {
 	}
 	if now := r.experiment.Files(r.Size); now > limit {
 		r.Size = r.scale(float64(limit) / float64(now))
+		r.scaled = true
 	}
 	r.notes = append(r.notes, fmt.Sprintf("%d connections instead of %d: a process may have %d files open here",
 		r.experiment.Files(r.Size), wanted, r.runner.files))
@@ -216,7 +218,7 @@ func (r *Round) report(m metric, value float64) {
 		Scenario: m.scenario, Target: r.maker.Name, Metric: m.name, Unit: m.unit, Better: m.better,
 		Values: []float64{value}, Note: strings.Join(r.notes, "; "),
 	}
-	if r.maker.Name == bridgeName {
+	if r.maker.Name == bridgeName && !r.scaled { // budgets are for the numbers that a scenario has
 		row.Budget, row.Relative = m.budget, m.relative
 	}
 	r.runner.rows = append(r.runner.rows, row)

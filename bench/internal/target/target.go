@@ -56,6 +56,7 @@ const (
 	TLS         Capability = "tls"         // Options.TLS
 	Compression Capability = "compression" // Options.Compression
 	NDJSON      Capability = "ndjson"      // Accept: application/x-ndjson
+	SlowReaders Capability = "slow"        // readers that stop to read hold nobody up
 	Resume      Capability = "resume"      // Last-Event-ID
 )
 
