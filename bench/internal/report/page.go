@@ -212,13 +212,27 @@ func cell(row result.Row) string {
 	return strings.TrimSuffix(figure(row.Median())+" ("+spread(row)+")", " ()")
 }
 
-// Notes are what has to be known of single rows, each once.
+// Notes are what has to be known of single rows, each once with the targets that it is about.
 func (s section) Notes() []string {
 	var notes []string
+	about := make(map[string][]string)
 	for _, row := range s.rows {
-		if note := row.Target + ": " + row.Note; row.Note != "" && !slices.Contains(notes, note) {
-			notes = append(notes, note)
+		if row.Note == "" {
+			continue
 		}
+		if about[row.Note] == nil {
+			notes = append(notes, row.Note)
+		}
+		if !slices.Contains(about[row.Note], row.Target) {
+			about[row.Note] = append(about[row.Note], row.Target)
+		}
+	}
+	for i, note := range notes {
+		who := strings.Join(about[note], ", ")
+		if len(about[note]) == len(s.targets) {
+			who = "All"
+		}
+		notes[i] = who + ": " + note
 	}
 	return notes
 }
