@@ -24,6 +24,9 @@ const (
 	chartFoot  = 44
 )
 
+// longestUnit is how long a unit may be to stand beside each figure.
+const longestUnit = len("bytes")
+
 // style makes one picture for light and dark pages. The background is the page's.
 const style = `<style>
 text{font-family:-apple-system,BlinkMacSystemFont,"Segoe UI","Noto Sans",Helvetica,Arial,sans-serif;font-size:13px;fill:#1f2328}
@@ -91,12 +94,12 @@ func footer(v *view) string {
 // panel draws one metric below y and returns where it ends.
 func (c *canvas) panel(v *view, metric string, y float64) float64 {
 	rows := v.of(metric)
-	unit := strings.TrimPrefix(rows[0].Unit, "/")
-	if strings.HasPrefix(rows[0].Unit, "/") {
-		unit = "a " + map[string]string{"s": "second"}[unit]
+	name, unit := metric, rows[0].Unit
+	if unit == "/s" {
+		name, unit = strings.Replace(metric, " per second", "", 1), "a second"
 	}
 	c.printf(`<text x="%d" y="%s"><tspan class="metric">%s</tspan><tspan class="muted">, %s · %s is better</tspan></text>`,
-		margin, px(y+16), html.EscapeString(strings.TrimSuffix(metric, " per second")), html.EscapeString(unit), rows[0].Better)
+		margin, px(y+16), html.EscapeString(name), html.EscapeString(unit), rows[0].Better)
 	scale := newScale(v, metric)
 	_, budget, budgeted := v.budget(metric)
 	top := y + panelHead
@@ -142,7 +145,11 @@ func (c *canvas) bar(row result.Row, s scale, y float64, ratio string) {
 		c.line("whisker", s.x(least), middle-3, s.x(least), middle+3)
 		c.line("whisker", s.x(most), middle-3, s.x(most), middle+3)
 	}
-	c.text(class, figureEnd, middle+4.5, "end", withUnit(median, row.Unit))
+	unit := row.Unit
+	if len(unit) > longestUnit {
+		unit = "" // it stands above
+	}
+	c.text(class, figureEnd, middle+4.5, "end", withUnit(median, unit))
 	c.text("spread", figureEnd+10, middle+4.5, "start", spread(row))
 	if !isOurs(row.Target) {
 		c.text("spread", chartWidth-margin, middle+4.5, "end", ratio)
