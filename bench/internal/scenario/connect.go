@@ -7,6 +7,7 @@ import (
 
 	"github.com/grpc-sse/grpc-sse/bench/internal/event"
 	"github.com/grpc-sse/grpc-sse/bench/internal/load"
+	"github.com/grpc-sse/grpc-sse/bench/internal/procstat"
 	"github.com/grpc-sse/grpc-sse/bench/internal/result"
 	"github.com/grpc-sse/grpc-sse/bench/internal/target"
 )
@@ -22,11 +23,8 @@ func catchUpExperiment() Experiment {
 		Files:  func(s Size) int { return s.CatchUpReaders + 1 },
 		Within: 2 * time.Minute,
 		Run: func(ctx context.Context, r *Round) error {
-			first := func(stream string) func(*load.Config) {
-				request := r.target.Request(stream, target.First)
-				return func(c *load.Config) { c.Request = func(int) []byte { return request } }
-			}
-			f, err := r.open(ctx, "kept", 1, first("kept"))
+			first := r.target.Request("kept", target.First)
+			f, err := r.open(ctx, "kept", 1, func(c *load.Config) { c.Request = func(int) []byte { return first } })
 			if err != nil {
 				return err
 			}
@@ -39,30 +37,47 @@ func catchUpExperiment() Experiment {
 			if err := f.readers.Wait(ctx, f.seq); err != nil {
 				return err
 			}
-			var found []float64
+			var speed, cpu []float64
 			for range r.Tries {
-				if err := r.idle(ctx); err != nil {
-					return err
-				}
-				begin := time.Now()
-				late, err := r.open(ctx, "kept", r.CatchUpReaders, func(c *load.Config) {
-					first("kept")(c)
+				took, used, err := r.rush(ctx, "kept", r.CatchUpReaders, func(c *load.Config) {
+					c.Request = func(int) []byte { return first }
 					c.Latency, c.Loops = false, 2
-				})
+				}, func(late *feed) error { return late.readers.Wait(ctx, f.seq) })
 				if err != nil {
 					return err
 				}
-				err = late.readers.Wait(ctx, f.seq)
-				found = append(found, float64(r.CatchUpReaders*r.CatchUpEvents)/time.Since(begin).Seconds())
-				late.readers.Close()
-				if err != nil {
-					return err
-				}
+				events := float64(r.CatchUpReaders * r.CatchUpEvents)
+				speed = append(speed, events/took.Seconds())
+				cpu = append(cpu, used.Seconds()*1e6/events)
 			}
-			r.report(rate(catchUp, deliveries, 8e6), median(found))
+			r.report(rate(catchUp, deliveries, 8e6), median(speed))
+			r.report(micros(catchUp, cpuPerDelivery, 0), median(cpu))
 			return nil
 		},
 	}
+}
+
+// rush opens n readers at once and measures how long it takes until done returns, and the target's CPU time.
+func (r *Round) rush(ctx context.Context, stream string, n int, change func(*load.Config), done func(*feed) error) (took, cpu time.Duration, err error) {
+	if err := r.idle(ctx); err != nil {
+		return 0, 0, err
+	}
+	before, err := procstat.CPU(r.target.PIDs())
+	if err != nil {
+		return 0, 0, err
+	}
+	begin := time.Now()
+	f, err := r.open(ctx, stream, n, change)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.readers.Close()
+	if err := done(f); err != nil {
+		return 0, 0, err
+	}
+	took = time.Since(begin)
+	after, err := procstat.CPU(r.target.PIDs())
+	return took, after - before, err
 }
 
 func stormExperiment() Experiment {
@@ -76,40 +91,30 @@ func stormExperiment() Experiment {
 		Files:  func(s Size) int { return s.Many },
 		Within: 2 * time.Minute,
 		Run: func(ctx context.Context, r *Round) error {
-			var found []float64
+			var seconds, cpu []float64
 			for try := range r.Tries {
 				if try > 0 { // each begins with a new process
 					if err := r.start(ctx, target.Options{}); err != nil {
 						return err
 					}
 				}
-				if err := r.idle(ctx); err != nil {
-					return err
-				}
-				took, err := r.storm(ctx)
+				took, used, err := r.rush(ctx, "storm", r.Many, nil, func(f *feed) error {
+					if err := f.publish(ctx, event.Size, event.Now()); err != nil {
+						return err
+					}
+					return f.readers.Wait(ctx, f.seq)
+				})
 				if err != nil {
 					return err
 				}
-				found = append(found, took.Seconds())
+				seconds = append(seconds, took.Seconds())
+				cpu = append(cpu, used.Seconds()*1e6/float64(r.Many))
 			}
-			r.report(metric{scenario: storm, name: "until all have an event", unit: "s", better: result.Lower, budget: 0.4}, median(found))
+			r.report(metric{scenario: storm, name: "until all have an event", unit: "s", better: result.Lower, budget: 0.4}, median(seconds))
+			r.report(micros(storm, "CPU per connection", 0), median(cpu))
 			return nil
 		},
 	}
-}
-
-func (r *Round) storm(ctx context.Context) (time.Duration, error) {
-	begin := time.Now()
-	f, err := r.open(ctx, "storm", r.Many, nil)
-	if err != nil {
-		return 0, err
-	}
-	defer f.readers.Close()
-	if err := f.publish(ctx, event.Size, event.Now()); err != nil {
-		return 0, err
-	}
-	err = f.readers.Wait(ctx, 1)
-	return time.Since(begin), err
 }
 
 func median(values []float64) float64 {
