@@ -221,7 +221,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 		}
 	})
 	work.Go(func() { trim(background, b.delivery.TakenOver, freeMemory) })
-	sockets := bounded(delivery.Listener(main), b.settings.Sockets, b.logger)
+	sockets := bounded(main, b.settings.Sockets, b.logger)
 	serve(&work, server, sockets, failed)
 	adminServer := b.adminServer()
 	if admin != nil {

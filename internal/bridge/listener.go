@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/grpc-sse/grpc-sse/internal/config"
+	"github.com/grpc-sse/grpc-sse/internal/delivery"
 )
 
 // Times and bounds of the listeners.
@@ -30,13 +31,12 @@ const (
 )
 
 func (b *Bridge) listen(ctx context.Context) (main, admin net.Listener, err error) {
-	var config net.ListenConfig
-	if main, err = config.Listen(ctx, "tcp", b.settings.Listen); err != nil {
+	if main, err = delivery.Listen(ctx, b.settings.Listen); err != nil {
 		return nil, nil, fmt.Errorf("listen on %s (--listen): %w", b.settings.Listen, err)
 	}
 	b.addr = main.Addr()
 	if b.settings.Admin != "" {
-		if admin, err = config.Listen(ctx, "tcp", b.settings.Admin); err != nil {
+		if admin, err = new(net.ListenConfig).Listen(ctx, "tcp", b.settings.Admin); err != nil {
 			_ = main.Close()
 			return nil, nil, fmt.Errorf("listen on %s (--admin; \"off\" for none): %w", b.settings.Admin, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,13 +23,43 @@ type hijacked struct {
 
 // hijackedHead is the head of a response that ends with its connection.
 func hijackedHead(header http.Header, r *http.Request) []byte {
-	var head bytes.Buffer
-	fmt.Fprintf(&head, "HTTP/1.%d 200 OK\r\n", min(r.ProtoMinor, 1))
-	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	header.Set("Connection", "close")
-	_ = header.Write(&head) // a bytes.Buffer takes everything
+	head := bytes.NewBuffer(make([]byte, 0, headRoom))
+	if r.ProtoMinor == 0 {
+		head.WriteString("HTTP/1.0 200 OK\r\n")
+	} else {
+		head.WriteString("HTTP/1.1 200 OK\r\n")
+	}
+	header["Date"] = date()
+	header["Connection"] = connectionClose
+	_ = header.Write(head) // a bytes.Buffer takes everything
 	head.WriteString("\r\n")
 	return head.Bytes()
+}
+
+// headRoom is enough for most heads, and the stream's opening behind.
+const headRoom = 768
+
+// Values of headers that many responses share. They are not to be changed.
+var (
+	connectionClose = []string{"close"}
+	dated           atomic.Pointer[dateOf]
+)
+
+// dateOf is what Date says in one second.
+type dateOf struct {
+	second int64
+	text   []string
+}
+
+// date is the value of Date now.
+func date() []string {
+	now := time.Now()
+	d := dated.Load()
+	if d == nil || d.second != now.Unix() {
+		d = &dateOf{second: now.Unix(), text: []string{now.UTC().Format(http.TimeFormat)}}
+		dated.Store(d)
+	}
+	return d.text
 }
 
 func newHijacked(conn net.Conn, buffered *bufio.ReadWriter, head []byte, timeout time.Duration) *hijacked {

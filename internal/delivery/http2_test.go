@@ -13,8 +13,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/grpc-sse/grpc-sse/internal/delivery"
 )
 
 func tlsClient(conn net.Conn, config *tls.Config) *tls.Conn {
@@ -27,7 +25,7 @@ func tlsClient(conn net.Conn, config *tls.Config) *tls.Conn {
 func http2Server(t *testing.T, secure bool, h http.HandlerFunc) (url string, client *http.Client) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(h)
-	server.Listener = delivery.Listener(server.Listener)
+	listenAs(t, server)
 	server.Config.Protocols = new(http.Protocols)
 	transport := &http.Transport{MaxConnsPerHost: 1, DisableCompression: true, Protocols: new(http.Protocols)}
 	if secure {

@@ -1,9 +1,6 @@
 package delivery
 
-import (
-	"net"
-	"time"
-)
+import "time"
 
 // sendBuffer bounds what the kernel holds for a client that does not read: what was written and not received must stay
 // inside the sent part of the log. Linux doubles the number, to 128 KiB.
@@ -12,21 +9,9 @@ const sendBuffer = 64 << 10
 // userTimeout is how long sent data may stay unacknowledged before the kernel gives the connection up.
 const userTimeout = 20 * time.Second
 
-// Listener wraps ln so that accepted TCP connections have bounded send buffers and notice dead clients.
-func Listener(ln net.Listener) net.Listener { return listener{ln} }
-
-type listener struct{ net.Listener }
-
-// Accept waits for the next connection.
-func (l listener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		// Without these the connection still works: nothing to do about an error.
-		_ = tcp.SetWriteBuffer(sendBuffer)
-		_ = setUserTimeout(tcp, userTimeout)
-	}
-	return conn, nil
-}
+// keepAlive is the pause before a quiet connection is probed, and between two probes; after so many without an answer it
+// is given up. It is what Go sets by default.
+const (
+	keepAlive       = 15 * time.Second
+	keepAliveProbes = 9
+)

@@ -151,7 +151,7 @@ func TestSlowReaderOfChunks(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		result <- o.serve(w, r, src)
 	}))
-	server.Listener = delivery.Listener(server.Listener)
+	listenAs(t, server)
 	server.Start()
 	defer server.Close()
 	response, err := server.Client().Get(server.URL)
@@ -227,7 +227,7 @@ func TestCutOverTLSIsAReset(t *testing.T) {
 		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_ = o.serve(w, r, src)
 		}))
-		server.Listener = delivery.Listener(server.Listener)
+		listenAs(t, server)
 		server.StartTLS()
 		transport := server.Client().Transport.(*http.Transport).Clone()
 		transport.ForceAttemptHTTP2 = false

@@ -289,7 +289,7 @@ func TestCutFrameIsAReset(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		result <- o.serve(w, r, src)
 	}))
-	server.Listener = delivery.Listener(server.Listener)
+	listenAs(t, server)
 	server.Start()
 	defer server.Close()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())

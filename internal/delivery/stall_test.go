@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/grpc-sse/grpc-sse/internal/delivery"
 )
 
 // deaf is a client's connection that stops reading.
@@ -37,7 +35,7 @@ func (d *deaf) Close() error {
 
 // TestHTTP2ConnectionThatIsNotRead: where the client reads nothing at all, the stream's deadline alone does not help,
 // since its reset waits behind what cannot be written; net/http's WriteByteTimeout does, and else, on Linux, the
-// TCP_USER_TIMEOUT of Listener.
+// TCP_USER_TIMEOUT of Listen.
 func TestHTTP2ConnectionThatIsNotRead(t *testing.T) {
 	src := newSource()
 	o := options
@@ -46,7 +44,7 @@ func TestHTTP2ConnectionThatIsNotRead(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		result <- o.serve(w, r, src)
 	}))
-	server.Listener = delivery.Listener(server.Listener)
+	listenAs(t, server)
 	server.Config.HTTP2 = &http.HTTP2Config{WriteByteTimeout: 100 * time.Millisecond}
 	server.Config.Protocols = new(http.Protocols)
 	server.Config.Protocols.SetUnencryptedHTTP2(true)
