@@ -33,6 +33,9 @@ var offers = []struct {
 // negotiate chooses the representation of a stream; ok is false where the request takes none. A stream of
 // google.api.HttpBody is sent as its bytes to who names a type, but none of those above.
 func negotiate(r *http.Request, output protoreflect.FullName) (chosen view.Representation, ok bool) {
+	if fields := r.Header["Accept"]; len(fields) == 1 && fields[0] == typeSSE {
+		return view.SSE, true // what every EventSource sends
+	}
 	ranges := acceptRanges(r)
 	if output == httpBody && ranges.named() && !ranges.names(typeSSE) && !ranges.names(typeNDJSON) && !ranges.names(typeJSON) {
 		return view.Raw, true
@@ -70,8 +73,10 @@ func acceptRanges(r *http.Request) mediaRanges {
 			continue
 		}
 		q := 1.0
-		if given, err := strconv.ParseFloat(params["q"], 64); err == nil {
-			q = given
+		if text, ok := params["q"]; ok {
+			if given, err := strconv.ParseFloat(text, 64); err == nil {
+				q = given
+			}
 		}
 		ranges[name] = max(q, ranges[name])
 	}

@@ -72,7 +72,7 @@ func New(o Options) *Edge {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	e := &Edge{Options: o, encoders: map[protoreflect.FullName]*atomic.Pointer[transcode.Encoder]{}}
-	e.router.Store(&router{})
+	e.router.Store(&router{known: newKnownPaths()})
 	return e
 }
 
@@ -109,7 +109,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			Detail: "paths under /sse. are the bridge's own, and this is none of them; there are " + cancelPath + " and " + ackPath,
 		}.Write(w)
 	default:
-		e.router.Load().serve(w, r)
+		e.serve(e.router.Load(), w, r)
 	}
 }
 

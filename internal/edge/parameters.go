@@ -92,6 +92,9 @@ func (p *parameters) setWait(value string) error {
 
 // parameters takes the bridge's own parameters out of the query and returns what binds to the message.
 func (q *request) parameters() (url.Values, error) {
+	if q.r.URL.RawQuery == "" {
+		return nil, q.headers()
+	}
 	query, err := url.ParseQuery(q.r.URL.RawQuery)
 	if err != nil {
 		return nil, fmt.Errorf("the query is malformed: %w", err)

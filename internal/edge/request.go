@@ -21,11 +21,11 @@ const bodyTimeout = 10 * time.Second
 // request is one HTTP request that has found its route.
 type request struct {
 	*route
-	w         http.ResponseWriter
-	r         *http.Request
-	variables map[string]string // of the path, decoded
-	head      bool              // the client asked with HEAD
-	own       parameters
+	known *knownPath
+	w     http.ResponseWriter
+	r     *http.Request
+	head  bool // the client asked with HEAD
+	own   parameters
 }
 
 // bind reads the request: the bridge's own parameters, and the message that the rest makes. It answers by itself and
@@ -41,7 +41,11 @@ func (q *request) bind(limit int64) (transcode.Request, bool) {
 		q.refuse(status, err)
 		return transcode.Request{}, false
 	}
-	message, err := q.binder.Bind(q.variables, query, body)
+	bare := len(query) == 0 && len(body) == 0
+	if known := q.known.bare.Load(); bare && known != nil {
+		return *known, true
+	}
+	message, err := q.binder.Bind(q.known.variables, query, body)
 	if bad, ok := errors.AsType[*transcode.BindError](err); ok {
 		outcome.Problem{
 			Status: http.StatusBadRequest, Code: codes.InvalidArgument, Detail: bad.Error(), Violations: bad.Violations,
@@ -51,6 +55,9 @@ func (q *request) bind(limit int64) (transcode.Request, bool) {
 	if err != nil {
 		q.refuse(http.StatusBadRequest, err)
 		return transcode.Request{}, false
+	}
+	if bare {
+		q.known.bare.Store(&message)
 	}
 	return message, true
 }
@@ -80,6 +87,9 @@ func (q *request) body(limit int64) (body []byte, status int, err error) {
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) (body []byte, status int, err error) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return nil, http.StatusUnsupportedMediaType, fmt.Errorf("Content-Encoding %q is not taken; send the body as it is", encoding)
+	}
+	if r.Body == http.NoBody {
+		return nil, 0, nil
 	}
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // not every writer has one

@@ -24,6 +24,7 @@ type router struct {
 	mux      *runtime.ServeMux // nil: no schema has been loaded yet
 	verbs    []string
 	complete bool
+	known    *knownPaths
 	encoders map[protoreflect.FullName]*transcode.Encoder
 	fields   map[protoreflect.FullName]*feed.Fields
 }
@@ -40,15 +41,19 @@ type route struct {
 
 // routing is what a request is dispatched with.
 type routing struct {
-	probe bool // only find out whether there is a route
-	found bool
-	head  bool
+	router *router
+	probe  bool // only find out whether there is a route
+	found  bool
+	head   bool
 }
 
 type routingKey struct{}
 
 func (e *Edge) newRouter(t *schema.Table, complete bool) (*router, error) {
-	r := &router{complete: complete, encoders: map[protoreflect.FullName]*transcode.Encoder{}, fields: map[protoreflect.FullName]*feed.Fields{}}
+	r := &router{
+		complete: complete, known: newKnownPaths(),
+		encoders: map[protoreflect.FullName]*transcode.Encoder{}, fields: map[protoreflect.FullName]*feed.Fields{},
+	}
 	r.mux = runtime.NewServeMux(
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
@@ -115,22 +120,30 @@ func (e *Edge) handler(to *route) runtime.HandlerFunc {
 			outcome.Problem{Status: http.StatusBadRequest, Code: codes.InvalidArgument, Detail: err.Error()}.Write(w)
 			return
 		}
-		q := &request{route: to, w: w, r: r, variables: variables, head: how.head}
-		switch {
-		case to.method.ClientStreaming:
-			outcome.New(codes.Unimplemented, "%s streams requests, which one HTTP request cannot: call it by gRPC",
-				to.method.Name).Problem().Write(w)
-		case to.method.ServerStreaming:
-			e.serveStream(q)
-		default:
-			e.serveUnary(q)
-		}
+		e.answer(&request{route: to, known: how.router.known.add(r, to, variables), w: w, r: r, head: how.head})
+	}
+}
+
+// answer answers a request that has found its route.
+func (e *Edge) answer(q *request) {
+	switch {
+	case q.method.ClientStreaming:
+		outcome.New(codes.Unimplemented, "%s streams requests, which one HTTP request cannot: call it by gRPC",
+			q.method.Name).Problem().Write(q.w)
+	case q.method.ServerStreaming:
+		e.serveStream(q)
+	default:
+		e.serveUnary(q)
 	}
 }
 
 // serve finds the route and answers, or says what there is instead.
-func (rt *router) serve(w http.ResponseWriter, r *http.Request) {
-	how := &routing{head: r.Method == http.MethodHead}
+func (e *Edge) serve(rt *router, w http.ResponseWriter, r *http.Request) {
+	if known := rt.known.of(r); known != nil {
+		e.answer(&request{route: known.to, known: known, w: w, r: r})
+		return
+	}
+	how := &routing{router: rt, head: r.Method == http.MethodHead}
 	verb := r.Method
 	if how.head {
 		verb = http.MethodGet
