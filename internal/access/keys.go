@@ -5,9 +5,11 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"hash"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"google.golang.org/grpc/metadata"
 )
@@ -18,15 +20,17 @@ type StreamKey [sha256.Size]byte
 // Keyer makes the keys of shared streams, with a secret of its own: keys are comparable only to those of the same Keyer.
 // It is immutable.
 type Keyer struct {
-	secret  []byte
 	unkeyed []string
+	macs    sync.Pool // of hash.Hash, keyed with the secret
 }
 
 // NewKeyer makes a Keyer with a new secret. Metadata with the names unkeyed does not count in the keys of who has a name;
 // between anonymous clients it may be all that tells them apart.
 func NewKeyer(unkeyed []string) *Keyer {
-	k := &Keyer{secret: make([]byte, sha256.Size), unkeyed: slices.Clone(unkeyed)}
-	_, _ = rand.Read(k.secret) // never fails: crypto/rand ends the process instead
+	secret := make([]byte, sha256.Size)
+	_, _ = rand.Read(secret) // never fails: crypto/rand ends the process instead
+	k := &Keyer{unkeyed: slices.Clone(unkeyed)}
+	k.macs.New = func() any { return hmac.New(sha256.New, secret) }
 	return k
 }
 
@@ -41,7 +45,8 @@ func (k *Keyer) Key(method string, fingerprint [sha256.Size]byte, canonical []by
 	// same bytes:
 	//
 	//	method, fingerprint, canonical, principal ("" for nil), then for each name: name, number of values, values
-	buf := appendPart(nil, method)
+	var room [256]byte // enough for most
+	buf := appendPart(room[:0], method)
 	buf = appendPart(buf, fingerprint[:])
 	buf = appendPart(buf, canonical)
 	if principal == nil {
@@ -61,9 +66,13 @@ func (k *Keyer) Key(method string, fingerprint [sha256.Size]byte, canonical []by
 			buf = appendPart(buf, v)
 		}
 	}
-	mac := hmac.New(sha256.New, k.secret)
+	mac := k.macs.Get().(hash.Hash)
+	mac.Reset()
 	mac.Write(buf)
-	return StreamKey(mac.Sum(nil))
+	var key StreamKey
+	mac.Sum(key[:0])
+	k.macs.Put(mac)
+	return key
 }
 
 // appendPart appends part after its length.

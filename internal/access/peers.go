@@ -65,6 +65,11 @@ func (p *Peers) trusts(ip netip.Addr) bool {
 // parseAddr reads an address, with a port or without; the zero value where s is none. IPv4 in IPv6 becomes IPv4, and a
 // zone is dropped.
 func parseAddr(s string) netip.Addr {
+	if strings.HasPrefix(s, "[") || strings.Count(s, ":") == 1 { // as RemoteAddr has them; an error costs more than a look
+		if withPort, err := netip.ParseAddrPort(s); err == nil {
+			return withPort.Addr().Unmap().WithZone("")
+		}
+	}
 	ip, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"))
 	if err != nil {
 		withPort, err := netip.ParseAddrPort(s)

@@ -39,15 +39,17 @@ type opening struct {
 
 // appendOpening appends the first frame of a response.
 func appendOpening(dst []byte, retry time.Duration, o opening) []byte {
-	data := strconv.AppendBool([]byte(`{"resumed":`), o.resumed)
+	var room [128]byte // as much as there can be
+	var id [event.MaxLen]byte
+	data := strconv.AppendBool(append(room[:0], `{"resumed":`...), o.resumed)
 	if o.reason != "" {
-		data = append(data, `,"reason":"`+o.reason+`"`...)
+		data = append(append(append(data, `,"reason":"`...), o.reason...), '"')
 	}
 	if o.oldest != 0 {
 		data = strconv.AppendUint(append(data, `,"oldest":`...), uint64(o.oldest), 10)
 	}
-	data = append(data, `,"start":"`+o.start.String()+`"}`...)
-	return sse.AppendOpening(dst, retry, o.id.Append(nil), nameOpen, data)
+	data = append(append(append(data, `,"start":"`...), o.start.String()...), `"}`...)
+	return sse.AppendOpening(dst, retry, o.id.Append(id[:0]), nameOpen, data)
 }
 
 // appendReset appends stream.reset; missed 0 is not known.
