@@ -94,27 +94,34 @@ func valueProblem(v string) string {
 // Leaving one out in silence would change what the request means: without its authorization it comes from somebody else.
 func (f *Forwarder) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		count, size := 0, 0
-		for i, name := range f.canonical {
-			for _, v := range r.Header[name] {
-				if problem := valueProblem(v); problem != "" {
-					outcome.Problem{
-						Status: http.StatusBadRequest, Code: codes.InvalidArgument,
-						Detail: "the header " + f.lower[i] + " cannot be forwarded to the backend: " + problem,
-					}.Write(w)
-					return
-				}
-				count, size = count+1, size+len(name)+len(v)
-			}
-		}
-		if count > maxForwardedValues || size > maxForwardedBytes {
-			outcome.Problem{
-				Status: http.StatusRequestHeaderFieldsTooLarge, Code: codes.InvalidArgument,
-				Detail: fmt.Sprintf("the headers that are forwarded to the backend (%s) may have %d values and %d bytes in total",
-					strings.Join(f.lower, ", "), maxForwardedValues, maxForwardedBytes),
-			}.Write(w)
+		if problem := f.problem(r.Header); problem != nil {
+			problem.Write(w)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// problem is why not all of h that is listed can be forwarded; nil where it can.
+func (f *Forwarder) problem(h http.Header) *outcome.Problem {
+	count, size := 0, 0
+	for i, name := range f.canonical {
+		for _, v := range h[name] {
+			if problem := valueProblem(v); problem != "" {
+				return &outcome.Problem{
+					Status: http.StatusBadRequest, Code: codes.InvalidArgument,
+					Detail: "the header " + f.lower[i] + " cannot be forwarded to the backend: " + problem,
+				}
+			}
+			count, size = count+1, size+len(name)+len(v)
+		}
+	}
+	if count > maxForwardedValues || size > maxForwardedBytes {
+		return &outcome.Problem{
+			Status: http.StatusRequestHeaderFieldsTooLarge, Code: codes.InvalidArgument,
+			Detail: fmt.Sprintf("the headers that are forwarded to the backend (%s) may have %d values and %d bytes in total",
+				strings.Join(f.lower, ", "), maxForwardedValues, maxForwardedBytes),
+		}
+	}
+	return nil
 }

@@ -16,13 +16,13 @@ import (
 
 // busy turns a request for a stream away for now. To EventSource that must not be a status: browsers take every other
 // than 200 for final.
-func (e *Edge) busy(q *request, as view.Representation, reason string) {
+func (e *Edge) busy(q *request, reason string) {
 	retry := feed.BusyRetry(reason)
 	if q.own.cursor != "" && q.method.Stream.Linger > 0 {
 		// Who resumes must be back before the call is given up.
 		retry = min(retry, q.method.Stream.Linger/3)
 	}
-	switch as {
+	switch q.look.Representation {
 	case view.SSE:
 		sendBusy(q.w, retry, reason)
 	case view.Plain:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
 	"github.com/grpc-sse/grpc-sse/internal/transcode"
+	"github.com/grpc-sse/grpc-sse/internal/view"
 )
 
 // bodyTimeout is how long a client may take to send its body.
@@ -26,6 +27,7 @@ type request struct {
 	r     *http.Request
 	head  bool // the client asked with HEAD
 	own   parameters
+	look  view.Options // of a stream
 }
 
 // bind reads the request: the bridge's own parameters, and the message that the rest makes. It answers by itself and

@@ -143,6 +143,11 @@ func (e *Edge) serve(rt *router, w http.ResponseWriter, r *http.Request) {
 		e.answer(&request{route: known.to, known: known, w: w, r: r})
 		return
 	}
+	rt.find(w, r)
+}
+
+// find has the mux find the route.
+func (rt *router) find(w http.ResponseWriter, r *http.Request) {
 	how := &routing{router: rt, head: r.Method == http.MethodHead}
 	verb := r.Method
 	if how.head {

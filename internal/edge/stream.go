@@ -19,8 +19,25 @@ import (
 	"github.com/grpc-sse/grpc-sse/internal/view"
 )
 
-// serveStream answers a request for a server-streaming method.
+// serveStream answers a request for a server-streaming method. What it takes to understand the request is off the stack
+// when the stream begins: a stack that must grow costs more than anything else here.
 func (e *Edge) serveStream(q *request) {
+	wish := e.understand(q)
+	if wish == nil {
+		return
+	}
+	to := e.admit(q, wish)
+	if to == nil {
+		return
+	}
+	defer to.returned()
+	if e.subscribe(q, wish, to) {
+		e.deliver(q, to)
+	}
+}
+
+// understand reads the request. It answers by itself and returns nil where there is no stream to serve.
+func (e *Edge) understand(q *request) *feed.Request {
 	as, ok := negotiate(q.r, q.method.Output.FullName())
 	if !ok {
 		outcome.Problem{
@@ -28,7 +45,7 @@ func (e *Edge) serveStream(q *request) {
 			Detail: fmt.Sprintf("a stream is served as %s, %s or %s, none of which Accept %q takes", typeSSE, typeNDJSON, typeJSON,
 				q.r.Header.Get("Accept")),
 		}.Write(q.w)
-		return
+		return nil
 	}
 	if q.head {
 		o := delivery.Options{ContentType: as.ContentType()}
@@ -36,36 +53,35 @@ func (e *Edge) serveStream(q *request) {
 			o.TypeOf = func() string { return "" } // only the backend knows
 		}
 		delivery.Head(q.w, o)
-		return
+		return nil
 	}
 	message, ok := q.bind(e.RequestBytes)
 	if !ok {
-		return
+		return nil
 	}
-	look, err := q.look(as)
-	if err != nil {
+	var err error
+	if q.look, err = q.wantedLook(as); err != nil {
 		q.refuse(http.StatusBadRequest, err)
-		return
+		return nil
 	}
-	wish, ok := e.wish(q, message, look.Representation)
-	if !ok {
-		return
-	}
-	lease, err := e.Connections.Acquire(access.Claim{
-		IP: e.Peers.Of(q.r), Principal: wish.Principal, Resuming: wish.Cursor != "" || wish.ClientID != "",
-		Known: func() bool { return e.Feed.Knows(wish) },
-	})
-	if err != nil {
-		e.notAdmitted(q, look.Representation, err)
-		return
-	}
-	to := &reader{Lease: lease, method: q.method.Name, logger: e.Logger}
-	defer to.returned()
-	e.stream(q, wish, look, to)
+	return e.wish(q, message)
 }
 
-// look is how the client wants to see the stream.
-func (q *request) look(as view.Representation) (view.Options, error) {
+// admit takes a place for the stream. It answers by itself and returns nil where there is none.
+func (e *Edge) admit(q *request, wish *feed.Request) *reader {
+	lease, err := e.Connections.Acquire(access.Claim{
+		IP: e.Peers.Of(q.r), Principal: wish.Principal, Resuming: wish.Cursor != "" || wish.ClientID != "",
+		Known: func() bool { return e.Feed.Knows(*wish) },
+	})
+	if err != nil {
+		e.notAdmitted(q, err)
+		return nil
+	}
+	return &reader{Lease: lease, method: q.method.Name, logger: e.Logger}
+}
+
+// wantedLook is how the client wants to see the stream.
+func (q *request) wantedLook(as view.Representation) (view.Options, error) {
 	m := q.method
 	if as == view.SSE && (q.own.frames == "plain" || q.own.frames == "" && m.Stream.Plain) {
 		as = view.Plain
@@ -94,79 +110,79 @@ func (q *request) look(as view.Representation) (view.Options, error) {
 	return o, err
 }
 
-// wish is what the feed is asked for. It answers by itself and returns false where that cannot be.
-func (e *Edge) wish(q *request, message transcode.Request, as view.Representation) (feed.Request, bool) {
-	wish := feed.Request{
+// wish is what the feed is asked for. It answers by itself and returns nil where that cannot be.
+func (e *Edge) wish(q *request, message transcode.Request) *feed.Request {
+	wish := &feed.Request{
 		Method:    q.method,
 		Caller:    e.Upstreams[q.method.Upstream],
 		Encoder:   q.newest,
 		Fields:    q.fields,
 		Wire:      message.Wire,
 		Canonical: message.Canonical,
-		Metadata:  e.Forwarder.Metadata(q.r.Header),
 		Principal: e.Principals.Of(q.r),
 		Cursor:    q.own.cursor,
 		Key:       q.own.key,
 		ClientID:  q.own.client,
 		Restart:   q.method.Restarts(q.binding.Verb),
-		Strict:    as == view.Plain,
+		Strict:    q.look.Representation == view.Plain,
 	}
 	if wish.ClientID != "" && wish.Principal.Anonymous() && len(wish.ClientID) < minAnonymousName {
 		q.refuse(http.StatusBadRequest, fmt.Errorf("sse.client_id needs %d characters or more where the request is anonymous: "+
 			"others could guess a shorter one", minAnonymousName))
-		return wish, false
+		return nil
 	}
 	switch q.method.Stream.Share {
 	case schema.ShareNone:
+		wish.Metadata = e.Forwarder.Metadata(q.r.Header)
 	case schema.SharePublic:
-		wish.Metadata = nil
 		wish.StreamKey = e.Keyer.Key(string(q.method.Name), q.method.Stream.Fingerprint, message.Canonical, nil, nil)
 	case schema.SharePrincipal:
 		if wish.Principal.Anonymous() {
 			outcome.New(codes.Unauthenticated, "%s is shared by principal, and the request names none", q.method.Name).
 				Problem().Write(q.w)
-			return wish, false
+			return nil
 		}
-		wish.Metadata = access.SharedMetadata(wish.Metadata)
+		wish.Metadata = access.SharedMetadata(e.Forwarder.Metadata(q.r.Header))
 		wish.StreamKey = e.Keyer.Key(string(q.method.Name), q.method.Stream.Fingerprint, message.Canonical, &wish.Principal, wish.Metadata)
 	}
-	return wish, true
+	return wish
 }
 
-// stream subscribes and sends what comes.
-func (e *Edge) stream(q *request, wish feed.Request, look view.Options, to *reader) {
-	subscription, err := e.Feed.Subscribe(wish)
+// subscribe makes the reader's subscription. It answers by itself and returns false where there is nothing to deliver.
+func (e *Edge) subscribe(q *request, wish *feed.Request, to *reader) bool {
+	subscription, err := e.Feed.Subscribe(*wish)
 	if err != nil {
-		e.notSubscribed(q, look.Representation, err)
-		return
+		e.notSubscribed(q, err)
+		return false
 	}
 	to.subscription = subscription
 	if !e.awaitOpen(q.r.Context(), subscription) {
-		return
+		return false
 	}
 	// A reader that comes back to a call has had a head: it is told of the end inside the stream.
 	if end, failed := subscription.Failed(); failed && (subscription.Fresh || wish.Cursor == "") {
 		subscription.Forget()
 		if end.Class != outcome.Permanent {
-			e.busy(q, look.Representation, "overload")
-			return
+			e.busy(q, "overload")
+			return false
 		}
 		end.Problem().Write(q.w)
-		return
+		return false
 	}
-	if look.Representation == view.Plain && look.Done == "" && wish.Cursor != "" && subscription.Finished() {
+	if q.look.Representation == view.Plain && q.look.Done == "" && wish.Cursor != "" && subscription.Finished() {
 		q.w.WriteHeader(http.StatusNoContent) // there is no last frame whose id would say so
-		return
+		return false
 	}
-	e.deliver(q, subscription, look, to)
+	return true
 }
 
 // deliver sends the response.
-func (e *Edge) deliver(q *request, subscription *feed.Subscription, look view.Options, to *reader) {
+func (e *Edge) deliver(q *request, to *reader) {
+	look := &q.look
 	o := delivery.Options{Owner: to, ContentType: look.Representation.ContentType(), Wait: q.own.wait}
-	var seen delivery.Source = view.Direct{Stream: subscription}
+	var seen delivery.Source = view.Direct{Stream: to.subscription}
 	if !look.IsDirect() {
-		v := view.New(subscription, look)
+		v := view.New(to.subscription, *look)
 		if seen = v; look.Representation == view.Raw {
 			o.TypeOf = v.ContentType
 		}
@@ -179,7 +195,7 @@ func (e *Edge) deliver(q *request, subscription *feed.Subscription, look view.Op
 }
 
 // notAdmitted answers a request that there is no place for.
-func (e *Edge) notAdmitted(q *request, as view.Representation, err error) {
+func (e *Edge) notAdmitted(q *request, err error) {
 	switch {
 	case errors.Is(err, access.ErrPerPrincipal):
 		outcome.Problem{
@@ -187,14 +203,14 @@ func (e *Edge) notAdmitted(q *request, as view.Representation, err error) {
 			Detail: "this principal has as many streams open as it may have: close one first",
 		}.Write(q.w)
 	case errors.Is(err, access.ErrPerIP):
-		e.busy(q, as, "limit")
+		e.busy(q, "limit")
 	default:
-		e.busy(q, as, "overload")
+		e.busy(q, "overload")
 	}
 }
 
 // notSubscribed answers a request that no stream could be found or started for.
-func (e *Edge) notSubscribed(q *request, as view.Representation, err error) {
+func (e *Edge) notSubscribed(q *request, err error) {
 	busy, isBusy := errors.AsType[*feed.BusyError](err)
 	switch {
 	case errors.Is(err, feed.ErrEnded):
@@ -205,7 +221,7 @@ func (e *Edge) notSubscribed(q *request, as view.Representation, err error) {
 			Detail: "sse.call (or Idempotency-Key) names a call that was made with another request; draw a new one for each call",
 		}.Write(q.w)
 	case isBusy:
-		e.busy(q, as, busy.Reason)
+		e.busy(q, busy.Reason)
 	default:
 		outcome.Of(err).Problem().Write(q.w)
 	}
