@@ -32,11 +32,7 @@ type sockets struct {
 // newSockets serves each request with what serve makes of it.
 func newSockets(t *testing.T, c delivery.Config, serve func(r *http.Request) (delivery.Source, delivery.Owner)) *sockets {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &sockets{t: t, delivery: delivery.New(c), ln: &pickyListener{Listener: delivery.Listener(ln)}, served: make(chan error, 1)}
+	s := &sockets{t: t, delivery: delivery.New(c), ln: &pickyListener{Listener: listen(t)}, served: make(chan error, 1)}
 	s.server = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			src, owner := serve(r)
