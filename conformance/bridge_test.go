@@ -29,13 +29,20 @@ type bridges struct {
 	conn    *grpc.ClientConn
 
 	mu     sync.Mutex
-	shared map[string]func() (conformance.Endpoint, error)
+	shared map[string]func() (conformance.Endpoint, error) // by path and setup
+
+	certificate *configv1.Tls // of all bridges that speak TLS
+	roots       *x509.CertPool
 }
 
 // startBackend starts the backend. Cleanup ends it after the bridges.
 func startBackend(t *testing.T) *bridges {
 	t.Helper()
 	b := &bridges{t: t, script: script.New(), shared: map[string]func() (conformance.Endpoint, error){}}
+	var err error
+	if b.certificate, b.roots, err = issueCertificate(t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
 	server := &server{backend: b.script}
 	if err := server.start(); err != nil {
 		t.Fatal(err)
@@ -55,16 +62,25 @@ func startBackend(t *testing.T) *bridges {
 	return b
 }
 
-// endpoint returns an endpoint for one case.
-func (b *bridges) endpoint(s conformance.Setup) (conformance.Endpoint, error) {
+// endpoint returns an endpoint for one case on a path. A bridge serves one path's cases: a case of another would be
+// another reader of its limits.
+func (b *bridges) endpoint(s conformance.Setup, path conformance.Path) (conformance.Endpoint, error) {
+	s.TLS = path == conformance.TLS
+	e, err := b.reach(s, string(path))
+	e.Path = path
+	return e, err
+}
+
+func (b *bridges) reach(s conformance.Setup, path string) (conformance.Endpoint, error) {
 	if s.Own || s.OwnServer {
 		return b.own(s)
 	}
 	b.mu.Lock()
-	start := b.shared[s.Name]
+	key := path + " " + s.Name
+	start := b.shared[key]
 	if start == nil {
 		start = sync.OnceValues(func() (conformance.Endpoint, error) { return b.start(s, b.backend) })
-		b.shared[s.Name] = start
+		b.shared[key] = start
 	}
 	b.mu.Unlock()
 	return start()
@@ -128,20 +144,11 @@ func (b *bridges) settings(s conformance.Setup, target string, tls *configv1.Tls
 	return settings, nil
 }
 
-// secured makes what a setup needs for TLS: nothing for one without.
-func (b *bridges) secured(s conformance.Setup) (scheme string, files *configv1.Tls, roots *x509.CertPool, err error) {
-	if !s.TLS {
-		return "http://", nil, nil, nil
-	}
-	files, roots, err = issueCertificate(b.t.TempDir())
-	return "https://", files, roots, err
-}
-
 // start starts a bridge. Cleanup ends it.
 func (b *bridges) start(s conformance.Setup, target string) (conformance.Endpoint, error) {
-	scheme, files, roots, err := b.secured(s)
-	if err != nil {
-		return conformance.Endpoint{}, err
+	scheme, files, roots := "http://", (*configv1.Tls)(nil), (*x509.CertPool)(nil)
+	if s.TLS {
+		scheme, files, roots = "https://", b.certificate, b.roots
 	}
 	settings, err := b.settings(s, target, files)
 	if err != nil {

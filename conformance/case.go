@@ -27,6 +27,9 @@ type Case struct {
 	Anchors []string
 	// Setup names what kind of endpoint it needs. Default: "default".
 	Setup string
+	// Over names the paths that the case holds over, with the reason in Because. Default: all.
+	Over    []Path
+	Because string
 	// Each makes one case of this for each of its maps: ${key} stands for the map's value, wherever it is written.
 	Each []map[string]string
 	// Script is what the backend does: steps of demo.script.v1.Script as protobuf JSON. Nil: there is no script.
@@ -46,7 +49,7 @@ type Step struct {
 	// Body is the request's body; nil for none.
 	Body *string
 	// HTTP is "h2" for HTTP/2 over TLS, or "h2c" for HTTP/2 with prior knowledge: all requests of the case go over one
-	// connection then. Default: HTTP/1.1, each on a connection of its own.
+	// connection then. Default: as the endpoint's path says.
 	HTTP string `yaml:"http"`
 	// Plain says that the stream that is asked for is one of plain frames.
 	Plain bool
@@ -313,6 +316,9 @@ func (c Case) check(setups map[string]Setup) error {
 	}
 	if _, ok := setups[c.SetupName()]; !ok {
 		return fmt.Errorf("there is no setup %q", c.Setup)
+	}
+	if err := c.checkOver(); err != nil {
+		return err
 	}
 	for i, s := range c.Steps {
 		kinds := 0

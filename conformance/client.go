@@ -25,6 +25,9 @@ type question struct {
 	plain          bool   // see Step.Plain
 }
 
+// smallWindow is how much of an HTTP/2 stream the client takes that does not read it.
+const smallWindow = 64 << 10
+
 // client makes the requests of one run.
 type client struct {
 	roots  *x509.CertPool
@@ -49,6 +52,7 @@ func (c *client) transport(version string, r *response) (*http.Transport, error)
 	}
 	t := &http.Transport{
 		DisableCompression: true, Protocols: new(http.Protocols), TLSClientConfig: &tls.Config{RootCAs: c.roots, MinVersion: tls.VersionTLS12},
+		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: smallWindow},
 	}
 	switch version {
 	case "":
@@ -95,7 +99,7 @@ func (c *client) ask(ctx context.Context, base string, q question) (*response, e
 		r.cancel()
 		return nil, err
 	}
-	r.status, r.head = answer.StatusCode, answer.Header
+	r.status, r.head, r.http2 = answer.StatusCode, answer.Header, answer.ProtoMajor == 2
 	if len(answer.TransferEncoding) > 0 {
 		r.head["Transfer-Encoding"] = answer.TransferEncoding // net/http takes it out
 	}

@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"flag"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -25,7 +26,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// TestConformance runs every case against a bridge of its setup, or against what the flags name.
+// TestConformance runs every case on every path that it holds over, against a bridge of its setup, or against what the
+// flags name.
 func TestConformance(t *testing.T) {
 	cases, setups, err := conformance.Load()
 	if err != nil {
@@ -35,25 +37,37 @@ func TestConformance(t *testing.T) {
 	if *endpointURL != "" {
 		endpoint = running(t)
 	}
-	for _, c := range cases {
-		t.Run(c.Name, func(t *testing.T) {
-			t.Parallel()
-			if *endpointURL != "" && c.SetupName() != "default" {
-				t.Skipf("needs the setup %s", c.Setup)
-			}
-			e, err := endpoint(setups[c.SetupName()])
-			if err != nil {
-				t.Fatalf("setup %s: %v", c.SetupName(), err)
-			}
-			if err := conformance.Run(t.Context(), c, e); err != nil {
-				t.Errorf("%s\n%v", c.About, err)
+	for _, path := range conformance.Paths {
+		if *endpointURL != "" && strings.HasPrefix(*endpointURL, "https:") != (path == conformance.TLS) {
+			continue
+		}
+		// One path after the other: some cases wait for short times, which all paths at once would be too much for.
+		t.Run(string(path), func(t *testing.T) {
+			for _, c := range cases {
+				setup := setups[c.SetupName()]
+				if !c.Holds(setup, path) {
+					continue
+				}
+				t.Run(c.Name, func(t *testing.T) {
+					t.Parallel()
+					if *endpointURL != "" && c.SetupName() != "default" {
+						t.Skipf("needs the setup %s", c.Setup)
+					}
+					e, err := endpoint(setup, path)
+					if err != nil {
+						t.Fatalf("setup %s: %v", c.SetupName(), err)
+					}
+					if err := conformance.Run(t.Context(), c, e); err != nil {
+						t.Errorf("%s\n%v", c.About, err)
+					}
+				})
 			}
 		})
 	}
 }
 
 // running is the endpoint that the flags name.
-func running(t *testing.T) func(conformance.Setup) (conformance.Endpoint, error) {
+func running(t *testing.T) func(conformance.Setup, conformance.Path) (conformance.Endpoint, error) {
 	t.Helper()
 	conn, err := grpc.NewClient(*backendAddr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -63,5 +77,9 @@ func running(t *testing.T) func(conformance.Setup) (conformance.Endpoint, error)
 	e := conformance.Endpoint{
 		URL: *endpointURL, Backend: scriptv1.NewControlServiceClient(conn), Logs: scriptv1.NewLogServiceClient(conn),
 	}
-	return func(conformance.Setup) (conformance.Endpoint, error) { return e, nil }
+	return func(_ conformance.Setup, path conformance.Path) (conformance.Endpoint, error) {
+		e := e
+		e.Path = path
+		return e, nil
+	}
 }

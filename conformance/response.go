@@ -20,6 +20,7 @@ var errTooLate = errors.New("nothing came in time")
 // response is one response under way. It is read only when asked: a client that takes nothing holds up the sender.
 type response struct {
 	status    int
+	http2     bool
 	head      http.Header
 	body      []byte // of a response that is no stream
 	presented string // the request's Last-Event-ID

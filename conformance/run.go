@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/x509"
@@ -26,6 +27,8 @@ const patience = 2 * time.Minute
 type Endpoint struct {
 	// URL is its base: http://HOST:PORT, or https://HOST:PORT.
 	URL string
+	// Path is how it is reached. Default: HTTP/1.1, over TLS where URL says so.
+	Path Path
 	// Roots are the certificates that an https endpoint is known by. Default: the system's.
 	Roots *x509.CertPool
 	// Backend tells the backend what to do and asks what happened.
@@ -168,7 +171,7 @@ func (r *runner) request(ctx context.Context, s Step) error {
 	}
 	begun := time.Now()
 	response, err := r.client.ask(ctx, r.endpoint.URL, question{
-		method: method, target: target, headers: headers, body: body, http: s.HTTP, plain: s.Plain,
+		method: method, target: target, headers: headers, body: body, http: cmp.Or(s.HTTP, r.endpoint.Path.http()), plain: s.Plain,
 	})
 	if err != nil {
 		return err
@@ -205,6 +208,9 @@ func (r *runner) answer(response *response, e Expect) error {
 			value = &text
 		}
 		head[http.CanonicalHeaderKey(name)] = value
+	}
+	if response.http2 && head["Transfer-Encoding"] != nil {
+		head["Transfer-Encoding"] = nil // HTTP/2 has frames of its own, and must not have the header
 	}
 	if problem := checkHead(head, response.head); problem != "" {
 		return errors.New(problem)

@@ -31,8 +31,9 @@ type world struct {
 	base   string // the bridge's URL
 	admin  string // the admin listener's URL
 	client *http.Client
-	log    *book // what it logged
-	stdout *book // what it printed
+	probe  *http.Client // asks the admin listener
+	log    *book        // what it logged
+	stdout *book        // what it printed
 
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when Run has returned
@@ -83,6 +84,7 @@ func launchAt(t *testing.T, address, yaml string, now func() time.Time) *world {
 	}
 	transport := &http.Transport{DisableKeepAlives: true}
 	w.client = &http.Client{Transport: transport}
+	w.probe = w.client
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
 	go func() {

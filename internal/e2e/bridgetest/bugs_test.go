@@ -18,7 +18,7 @@ import (
 // TestBugsOthersHad has a test for each bug that brokers, gateways and databases are known to have had with streams that
 // resume.
 func TestBugsOthersHad(t *testing.T) {
-	for name, test := range map[string]func(*testing.T){
+	for name, test := range map[string]func(*testing.T, way){
 		"sequence reused after a crash":                          sequenceReused,
 		"stale cursor below the new maximum after a restart":     staleCursor,
 		"cursor not bound to its filter":                         cursorOfAnotherFilter,
@@ -39,14 +39,14 @@ func TestBugsOthersHad(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t)
+			onEveryWay(t, test)
 		})
 	}
 }
 
 // A bridge that lost its log gives no id a second time, whether or not anybody is there who knows the old ones.
-func sequenceReused(t *testing.T) {
-	l := logged(t, 5)
+func sequenceReused(t *testing.T, v way) {
+	l := logged(t, 5).on(v)
 	for _, path := range []string{"/v1/shared/log", "/v1/earliest/log", "/v1/own/log"} {
 		w := l.bridge("")
 		before := parsed(t, w.get(path).links(1, 5).ID)
@@ -61,8 +61,8 @@ func sequenceReused(t *testing.T) {
 }
 
 // A cursor of a log that is lost is not taken for one of the log that took its place, even where the numbers would fit.
-func staleCursor(t *testing.T) {
-	l := logged(t, 5)
+func staleCursor(t *testing.T, v way) {
+	l := logged(t, 5).on(v)
 	w := l.bridge("")
 	stale := w.get("/v1/shared/log").links(1, 3)
 	w.stop()
@@ -81,8 +81,8 @@ func staleCursor(t *testing.T) {
 }
 
 // A cursor is good for the request that it was given for, and no other: not even the backend's cursor in it is.
-func cursorOfAnotherFilter(t *testing.T) {
-	l := logged(t, 5)
+func cursorOfAnotherFilter(t *testing.T, v way) {
+	l := logged(t, 5).on(v)
 	l.define(&scriptv1.Log{Stream: "other", Head: 9})
 	w := l.bridge("")
 	cursor := w.get("/v1/earliest/log").links(1, 3).ID
@@ -103,8 +103,8 @@ func cursorOfAnotherFilter(t *testing.T) {
 
 // The bridge's numbers and the backend's are two things. A bridge that lost its log asks the backend for the backend's,
 // and goes on with its own above what the client has, however far they are apart.
-func twoDomains(t *testing.T) {
-	l := logged(t, 50)
+func twoDomains(t *testing.T, v way) {
+	l := logged(t, 50).on(v)
 	w := l.bridge("")
 	cursor := w.get("/v1/own/log").links(1, 7).ID
 	w.stop()
@@ -128,8 +128,8 @@ func twoDomains(t *testing.T) {
 }
 
 // Who joins while events come gets what was there and what comes, with nothing lost between.
-func lossBeforeLive(t *testing.T) {
-	l := logged(t, 100)
+func lossBeforeLive(t *testing.T, v way) {
+	l := logged(t, 100).on(v)
 	w := l.bridge("rules: [{selector: demo.script.v1.BroadcastService.WatchEarliest, stream: {retention: {events: 100000, bytes: 67108864}}}]\n")
 	first := w.get("/v1/earliest/log")
 	first.links(1, 100)
@@ -161,9 +161,9 @@ func lossBeforeLive(t *testing.T) {
 }
 
 // What is kept for who joins late is bounded, however much there was.
-func replayMemory(t *testing.T) {
+func replayMemory(t *testing.T, v way) {
 	const kept = 64
-	l := logged(t, 1)
+	l := logged(t, 1).on(v)
 	w := l.bridge(fmt.Sprintf("rules: [{selector: demo.script.v1.BroadcastService.WatchEarliest, stream: {retention: {events: %d}}}]\n", kept))
 	reader := w.get("/v1/earliest/log")
 	reader.links(1, 1)
@@ -183,8 +183,8 @@ func replayMemory(t *testing.T) {
 }
 
 // Another person's id opens nothing of theirs: not by a call of one's own, not by one that is shared (GHSA-84j6).
-func replayAcrossSessions(t *testing.T) {
-	l := logged(t, 5)
+func replayAcrossSessions(t *testing.T, v way) {
+	l := logged(t, 5).on(v)
 	for _, user := range []string{"alice", "bob"} {
 		l.define(&scriptv1.Log{Stream: script.PrincipalLog("log", user), Head: 5})
 	}
@@ -214,8 +214,8 @@ func replayAcrossSessions(t *testing.T) {
 }
 
 // What a client presents is what it has: the first event that it gets is the next one.
-func lastEventAgain(t *testing.T) {
-	l := logged(t, 5)
+func lastEventAgain(t *testing.T, v way) {
+	l := logged(t, 5).on(v)
 	w := l.bridge("")
 	head := 5
 	for _, path := range []string{"/v1/shared/log", "/v1/earliest/log", "/v1/own/log", "/v1/plain/log?sse.frames=typed"} {
@@ -234,8 +234,8 @@ func lastEventAgain(t *testing.T) {
 }
 
 // Whoever does not read keeps nobody waiting.
-func blockedSubscriber(t *testing.T) {
-	l := logged(t, 1)
+func blockedSubscriber(t *testing.T, v way) {
+	l := logged(t, 1).on(v)
 	l.define(&scriptv1.Log{Stream: "log", Head: 1, Size: 1000})
 	w := l.bridge("write_timeout: 600s\nrules: [{selector: demo.script.v1.BroadcastService.WatchEarliest, stream: {retention: {bytes: 65536}}}]\n")
 	blocked := w.narrow()
@@ -257,8 +257,8 @@ func blockedSubscriber(t *testing.T) {
 }
 
 // A cursor that the backend no longer has is asked for once; then the client is told, and goes on from another one.
-func endlessRetry(t *testing.T) {
-	l := logged(t, 20)
+func endlessRetry(t *testing.T, v way) {
+	l := logged(t, 20).on(v)
 	for _, path := range []string{"/v1/earliest/log", "/v1/own/log"} {
 		l.define(&scriptv1.Log{Stream: "log"})
 		w := l.bridge("")
@@ -281,8 +281,8 @@ func endlessRetry(t *testing.T) {
 }
 
 // Who has had the end gets 204, for ever, on a bridge that knows nothing of the stream, too, and nothing is called.
-func endlessReplay(t *testing.T) {
-	l := logged(t, 3)
+func endlessReplay(t *testing.T, v way) {
+	l := logged(t, 3).on(v)
 	l.define(&scriptv1.Log{Stream: "log", Last: 3})
 	for _, path := range []string{"/v1/earliest/log", "/v1/own/log", "/v1/plain/log?sse.frames=typed"} {
 		w := l.bridge("")
@@ -306,13 +306,13 @@ func endlessReplay(t *testing.T) {
 }
 
 // An application's event of type error or open would look to EventSource as if the connection had failed or opened.
-func eventErrorClash(t *testing.T) {
+func eventErrorClash(t *testing.T, v way) {
 	b, address := scripted(t)
 	b.Define("clash",
 		&scriptv1.Step{Step: &scriptv1.Step_Event{Event: &scriptv1.Event{Kind: scriptv1.Kind_KIND_ERROR}}},
 		&scriptv1.Step{Step: &scriptv1.Step_Event{Event: &scriptv1.Event{Kind: scriptv1.Kind_KIND_OPEN}}},
 		script.Fail(codes.Internal, "broken"))
-	w := start(t, upstreams(address))
+	w := startOn(t, v, upstreams(address))
 	s := w.get("/v1/play/clash")
 	s.expect("app.error", "event 1")
 	s.expect("app.open", "event 2")
@@ -321,8 +321,8 @@ func eventErrorClash(t *testing.T) {
 }
 
 // A stream on which nothing happens has its head, so that no proxy gives up on it.
-func lateHeaders(t *testing.T) {
-	l := logged(t, 0)
+func lateHeaders(t *testing.T, v way) {
+	l := logged(t, 0).on(v)
 	w := l.bridge("open_window: 0.05s\n")
 	for _, path := range []string{"/v1/public/log", "/v1/keyed/log", "/v1/own/log", "/v1/shared/log"} {
 		s := w.get(path)
@@ -335,8 +335,8 @@ func lateHeaders(t *testing.T) {
 
 // A cursor that lies in the future, be it by the bridge's number or the backend's, brings no old events as if they
 // followed it.
-func futureRevision(t *testing.T) {
-	l := logged(t, 5)
+func futureRevision(t *testing.T, v way) {
+	l := logged(t, 5).on(v)
 	w := l.bridge("")
 	for _, path := range []string{"/v1/earliest/log", "/v1/own/log", "/v1/shared/log"} {
 		first := w.get(path)
@@ -358,8 +358,8 @@ func futureRevision(t *testing.T) {
 }
 
 // A request whose principal is missing is nobody's: it gets nothing that is somebody's, and no shared call of its own.
-func missingCredential(t *testing.T) {
-	l := logged(t, 5)
+func missingCredential(t *testing.T, v way) {
+	l := logged(t, 5).on(v)
 	l.define(&scriptv1.Log{Stream: script.PrincipalLog("log", "alice"), Head: 5})
 	w := l.bridge("")
 	shared := w.get("/v1/principal/log", as("alice")).links(1, 3)
@@ -377,8 +377,8 @@ func missingCredential(t *testing.T) {
 }
 
 // Two people whose clients have the same name have a cursor each.
-func sameClientID(t *testing.T) {
-	l := logged(t, 0)
+func sameClientID(t *testing.T, v way) {
+	l := logged(t, 0).on(v)
 	for _, user := range []string{"alice", "bob"} {
 		l.define(&scriptv1.Log{Stream: script.PrincipalLog("log", user), Head: 5})
 	}
@@ -401,8 +401,8 @@ func sameClientID(t *testing.T) {
 }
 
 // Two streams of one client have a cursor each.
-func sameClientIDOnTwoStreams(t *testing.T) {
-	l := logged(t, 5)
+func sameClientIDOnTwoStreams(t *testing.T, v way) {
+	l := logged(t, 5).on(v)
 	l.define(&scriptv1.Log{Stream: "other", Head: 5})
 	w := l.bridge("")
 	get := func(log string, first, last int) sse.Event {

@@ -60,7 +60,12 @@ func (w *world) do(verb, path, body string, options ...option) answer {
 
 func (w *world) send(r *http.Request) answer {
 	w.t.Helper()
-	response, err := w.client.Do(r)
+	return w.sendBy(w.client, r)
+}
+
+func (w *world) sendBy(client *http.Client, r *http.Request) answer {
+	w.t.Helper()
+	response, err := client.Do(r)
 	if err != nil {
 		w.t.Fatalf("%s %s: %v", r.Method, r.URL, err)
 	}
@@ -84,7 +89,7 @@ func (w *world) adminGet(path string) answer {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return w.send(r)
+	return w.sendBy(w.probe, r)
 }
 
 // problem is the body of an error.

@@ -43,11 +43,31 @@ func certificate(t *testing.T) (yaml string, trust *x509.CertPool) {
 	return "tls: {cert_file: " + filepath.Join(dir, "cert.pem") + ", key_file: " + filepath.Join(dir, "key.pem") + "}\n", trust
 }
 
-// way is how a client speaks to the bridge.
+// way is how a client speaks to the bridge. The zero value is HTTP/1.1 in plaintext.
 type way struct {
 	tls   bool
 	proto string
 	set   func(*http.Protocols)
+}
+
+// onEveryWay runs a test once for each way. What a stream promises does not depend on it, but what writes the stream
+// does: the bridge takes HTTP/1.1 connections in plaintext over from the HTTP server, and no others.
+func onEveryWay(t *testing.T, test func(*testing.T, way)) {
+	t.Helper()
+	for name, v := range ways {
+		t.Run(name, func(t *testing.T) { test(t, v) })
+	}
+}
+
+// startOn is start with a client that speaks in this way. It keeps HTTP/2 connections, as browsers do, and no others.
+func startOn(t *testing.T, v way, yaml string) *world {
+	t.Helper()
+	if v.set == nil {
+		return start(t, yaml)
+	}
+	w, _ := startFor(t, v, yaml)
+	w.client.Transport.(*http.Transport).DisableKeepAlives = v.proto == "HTTP/1.1"
+	return w
 }
 
 var ways = map[string]way{

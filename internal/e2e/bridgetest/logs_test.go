@@ -17,6 +17,7 @@ type logs struct {
 	*script.Backend
 	t       *testing.T
 	address string
+	way     way // of the clients of its bridges
 }
 
 // logged serves a backend with the log named log, which begins with head events, to people, too.
@@ -26,6 +27,12 @@ func logged(t *testing.T, head uint64) *logs {
 	b.Principals = true
 	l := &logs{Backend: b, t: t, address: serve(t, b.NewServer())}
 	l.define(&scriptv1.Log{Stream: "log", Head: head})
+	return l
+}
+
+// on makes the clients of the bridges to come speak in this way.
+func (l *logs) on(v way) *logs {
+	l.way = v
 	return l
 }
 
@@ -39,7 +46,7 @@ func (l *logs) define(log *scriptv1.Log) {
 // bridge starts a bridge in front of the backend: one that knows nothing of those before it.
 func (l *logs) bridge(rules string) *world {
 	l.t.Helper()
-	return start(l.t, upstreams(l.address)+"principal: {header: x-user}\n"+rules)
+	return startOn(l.t, l.way, upstreams(l.address)+"principal: {header: x-user}\n"+rules)
 }
 
 // cursors are those with which the log was asked for, in the order of the calls.

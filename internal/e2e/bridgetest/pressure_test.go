@@ -3,6 +3,7 @@ package bridgetest_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -15,7 +16,7 @@ import (
 	"github.com/grpc-sse/grpc-sse/internal/sse"
 )
 
-// narrow is a connection to the bridge that holds little: the kernel's receive buffer has a fixed size.
+// narrow is a connection for HTTP/1.1 to the bridge that holds little: the kernel's receive buffer has a fixed size.
 func (w *world) narrow() net.Conn {
 	w.t.Helper()
 	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
@@ -25,11 +26,16 @@ func (w *world) narrow() net.Conn {
 		}
 		return err
 	}}
-	conn, err := d.DialContext(guarded(w.t), "tcp", strings.TrimPrefix(w.base, "http://"))
+	conn, err := d.DialContext(guarded(w.t), "tcp", w.bridge.Addr().String())
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = conn.Close() })
+	if strings.HasPrefix(w.base, "https:") {
+		config := w.client.Transport.(*http.Transport).TLSClientConfig.Clone()
+		config.ServerName, config.NextProtos = "127.0.0.1", []string{"http/1.1"}
+		return tls.Client(conn, config)
+	}
 	return conn
 }
 
