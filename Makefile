@@ -33,8 +33,9 @@ race: ## All tests, with the race detector
 	@$(call tool,gotestsum) --format pkgname --hide-summary=skipped -- -race -vet=off -timeout 20m $(PKG)
 
 .PHONY: crowd
-crowd: ## What the race detector is too slow for, or changes: a million events, a thousand readers; allocations
+crowd: ## What the race detector is too slow for, or changes: a million events, ten thousand clients; allocations
 	@go test -count=1 -run Contract ./internal/eventlog
+	@go test -count=1 -timeout 20m ./internal/e2e/crowd
 	@go test -count=1 -run DoesNotAllocate ./internal/transcode/... ./internal/e2e/ingest
 
 .PHONY: allocs
