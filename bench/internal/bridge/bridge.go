@@ -48,8 +48,6 @@ func (b *bridge) Can(c target.Capability) bool {
 		return b.options.TLS
 	case target.Compression:
 		return len(b.options.Compression) > 0
-	case target.HTTP2:
-		return !b.options.TLS
 	default:
 		return true
 	}

@@ -19,7 +19,7 @@ func perCallExperiment() Experiment {
 			About: "20,000 deliveries a second in all: first as one stream that 10,000 read, then, where the program calls a backend, " +
 				"as 10,000 calls with one reader each. Counted is the processor time for each delivery.",
 		}},
-		Needs:  target.Fanout,
+		Needs:  []target.Capability{target.Fanout},
 		Files:  func(s Size) int { return s.Many },
 		Within: 3 * time.Minute,
 		Run: func(ctx context.Context, r *Round) error {
@@ -138,7 +138,7 @@ func besideIdleExperiment() Experiment {
 				"which is silent, and beside 10,000 silent streams with a reader and a call each. Counted is how much more a " +
 				"delivery costs then, without what the idle connections cost by themselves.",
 		}},
-		Needs:   target.Fanout,
+		Needs:   []target.Capability{target.Fanout},
 		Options: target.Options{Quiet: true},
 		Files:   func(s Size) int { return s.Few + max(s.Idle, s.Streams) },
 		Within:  4 * time.Minute,

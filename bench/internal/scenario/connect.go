@@ -19,7 +19,7 @@ func catchUpExperiment() Experiment {
 			About: "1,000 clients connect at once to a stream that keeps 1,000 events, and read all of them. Counted are deliveries " +
 				"from the first connect to the last event.",
 		}},
-		Needs:  target.CatchUp,
+		Needs:  []target.Capability{target.CatchUp},
 		Files:  func(s Size) int { return s.CatchUpReaders + 1 },
 		Within: 2 * time.Minute,
 		Run: func(ctx context.Context, r *Round) error {
@@ -87,7 +87,7 @@ func stormExperiment() Experiment {
 			About: "10,000 clients connect at once; when all are subscribed, one event is published. Counted is the time from the " +
 				"first connect until every client has it.",
 		}},
-		Needs:  target.Fanout,
+		Needs:  []target.Capability{target.Fanout},
 		Files:  func(s Size) int { return s.Many },
 		Within: 2 * time.Minute,
 		Run: func(ctx context.Context, r *Round) error {

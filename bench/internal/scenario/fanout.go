@@ -50,7 +50,7 @@ func idleMemoryExperiment() Experiment {
 			About: "10,000 readers of one stream that has no events. Counted is the memory of the process that is no file's " +
 				"(RssAnon), after it has settled, less what it was before, for each reader.",
 		}},
-		Needs:  target.Fanout,
+		Needs:  []target.Capability{target.Fanout},
 		Files:  func(s Size) int { return s.Many },
 		Within: 2 * time.Minute,
 		Run: func(ctx context.Context, r *Round) error {
@@ -118,7 +118,7 @@ func fanOutManyExperiment() Experiment {
 				About: "The same at 90 % of the rate that the program can do.",
 			},
 		},
-		Needs:  target.Fanout,
+		Needs:  []target.Capability{target.Fanout},
 		Files:  func(s Size) int { return s.Many },
 		Within: 5 * time.Minute,
 		Run: func(ctx context.Context, r *Round) error {
@@ -166,7 +166,7 @@ func fanOutFewExperiment() Experiment {
 			About: "One stream, at half of the rate that the program can do. Counted is the processor time of its process, user and " +
 				"system, for each event and reader.",
 		}},
-		Needs:  target.Fanout,
+		Needs:  []target.Capability{target.Fanout},
 		Files:  func(s Size) int { return s.Few },
 		Within: 3 * time.Minute,
 		Run: func(ctx context.Context, r *Round) error {
@@ -192,7 +192,7 @@ func inFlightExperiment(name, title string, readers func(Size) int, budget float
 			About: "The publisher sends an event when every reader has the event 8, or 64, before it. So a program may join events " +
 				"into one write. Every reader must get every event in order.",
 		}},
-		Needs:  target.Fanout,
+		Needs:  []target.Capability{target.Fanout},
 		Files:  readers,
 		Within: 3 * time.Minute,
 		Run: func(ctx context.Context, r *Round) error {

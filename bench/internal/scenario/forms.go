@@ -13,20 +13,39 @@ import (
 // form is one way in which 1,000 clients read the same stream.
 type form struct {
 	name, title, how string
-	needs            target.Capability
+	needs            []target.Capability
 	client           *load.Form // nil: bare sockets
 	accept           string
 }
 
 func formExperiments() []Experiment {
+	needs := func(all ...target.Capability) []target.Capability { return all }
 	forms := []form{
-		{name: "form-plain", title: "HTTP/1.1", how: "over HTTP/1.1", needs: target.Fanout},
-		{name: "form-ndjson", title: "NDJSON", how: "as lines of JSON over HTTP/1.1", needs: target.NDJSON, accept: "application/x-ndjson"},
-		{name: "form-h2c", title: "HTTP/2 without TLS", how: "over HTTP/2, a connection each", needs: target.HTTP2, client: &load.Form{HTTP2: true}},
-		{name: "form-tls", title: "HTTP/1.1 over TLS", how: "over TLS 1.3 and HTTP/1.1", needs: target.TLS, client: &load.Form{TLS: true}},
-		{name: "form-h2", title: "HTTP/2 over TLS", how: "over TLS 1.3 and HTTP/2, a connection each", needs: target.TLS, client: &load.Form{TLS: true, HTTP2: true}},
-		{name: "form-gzip", title: "gzip", how: "compressed with gzip, over HTTP/1.1", needs: target.Compression, client: &load.Form{Encoding: "gzip"}},
-		{name: "form-zstd", title: "zstd", how: "compressed with zstd, over HTTP/1.1", needs: target.Compression, client: &load.Form{Encoding: "zstd"}},
+		{name: "form-plain", title: "HTTP/1.1", how: "over HTTP/1.1", needs: needs(target.Fanout)},
+		{
+			name: "form-ndjson", title: "NDJSON", how: "as lines of JSON over HTTP/1.1",
+			needs: needs(target.NDJSON), accept: "application/x-ndjson",
+		},
+		{
+			name: "form-h2c", title: "HTTP/2 without TLS", how: "over HTTP/2, a connection each",
+			needs: needs(target.HTTP2), client: &load.Form{HTTP2: true},
+		},
+		{
+			name: "form-tls", title: "HTTP/1.1 over TLS", how: "over TLS 1.3 and HTTP/1.1",
+			needs: needs(target.TLS), client: &load.Form{TLS: true},
+		},
+		{
+			name: "form-h2", title: "HTTP/2 over TLS", how: "over TLS 1.3 and HTTP/2, a connection each",
+			needs: needs(target.TLS, target.HTTP2), client: &load.Form{TLS: true, HTTP2: true},
+		},
+		{
+			name: "form-gzip", title: "gzip", how: "compressed with gzip, over HTTP/1.1",
+			needs: needs(target.Compression), client: &load.Form{Encoding: "gzip"},
+		},
+		{
+			name: "form-zstd", title: "zstd", how: "compressed with zstd, over HTTP/1.1",
+			needs: needs(target.Compression), client: &load.Form{Encoding: "zstd"},
+		},
 	}
 	var all []Experiment
 	for _, f := range forms {

@@ -19,7 +19,7 @@ func slowReadersExperiment() Experiment {
 				"connections; then 20,000 deliveries a second go to the others. Counted is by how much the process grows from the " +
 				"first event to the last, and how long deliveries to the others take, before and after.",
 		}},
-		Needs:  target.SlowReaders,
+		Needs:  []target.Capability{target.SlowReaders},
 		Files:  func(s Size) int { return s.Many },
 		Within: 3 * time.Minute,
 		Run: func(ctx context.Context, r *Round) error {

@@ -52,7 +52,7 @@ const (
 	Fanout      Capability = "fan-out"     // one event to many readers
 	CatchUp     Capability = "catch-up"    // readers that begin with First
 	PerCall     Capability = "per-call"    // readers that begin with Own
-	HTTP2       Capability = "h2c"         // HTTP/2 without TLS
+	HTTP2       Capability = "http/2"      // with and, by prior knowledge, without TLS
 	TLS         Capability = "tls"         // Options.TLS
 	Compression Capability = "compression" // Options.Compression
 	NDJSON      Capability = "ndjson"      // Accept: application/x-ndjson
