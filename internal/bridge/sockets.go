@@ -14,7 +14,9 @@ const refusalsAge = time.Minute
 // flood of connections takes every file descriptor: then nothing can be accepted or dialled any more, probes included, and
 // who waits is not even refused. EventSource tries again after a reset.
 func bounded(ln net.Listener, limit int, logger *slog.Logger) *boundedListener {
-	return &boundedListener{Listener: ln, limit: limit, logger: logger, open: map[*socket]struct{}{}}
+	l := &boundedListener{Listener: ln, limit: limit, logger: logger, open: map[*socket]struct{}{}}
+	l.release = l.closed
+	return l
 }
 
 type boundedListener struct {
@@ -22,8 +24,11 @@ type boundedListener struct {
 	limit  int
 	logger *slog.Logger
 
-	mu   sync.Mutex
-	open map[*socket]struct{}
+	release func() // closed: one for all connections, which are many
+
+	mu    sync.Mutex
+	count int
+	open  map[*socket]struct{} // those of count that have not been given up to somebody else
 
 	// Used by Accept alone, which net/http calls from one goroutine.
 	refused  int       // since it was logged
@@ -52,22 +57,28 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 func (l *boundedListener) take(tcp *net.TCPConn) *socket {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.open) >= l.limit {
+	if l.count >= l.limit {
 		return nil
 	}
+	l.count++
 	s := &socket{TCPConn: tcp, from: l}
 	l.open[s] = struct{}{}
 	return s
 }
 
-// reset resets every connection that is open, so that nobody waits for a client any longer that takes nothing.
+// closed counts a connection out.
+func (l *boundedListener) closed() {
+	l.mu.Lock()
+	l.count--
+	l.mu.Unlock()
+}
+
+// reset resets every connection that is open, so that nobody waits for a client any longer that takes nothing. Those that
+// were given up have an owner who is asked by itself.
 func (l *boundedListener) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for s := range l.open {
-		if s.TCPConn == nil {
-			continue // its new owner is asked by itself
-		}
 		_ = s.SetLinger(0)
 		_ = s.TCPConn.Close() // counted out by who holds it
 	}
@@ -92,23 +103,21 @@ type socket struct {
 	from *boundedListener
 }
 
-// Detach gives the connection up to who has its descriptor, and counts on until Close is called.
-func (s *socket) Detach() *net.TCPConn {
+// Detach gives the connection up to who has its descriptor. It counts until release is called, once.
+func (s *socket) Detach() (tcp *net.TCPConn, release func()) {
 	s.from.mu.Lock()
 	defer s.from.mu.Unlock()
-	tcp := s.TCPConn
-	s.TCPConn = nil
-	return tcp
+	delete(s.from.open, s)
+	return s.TCPConn, s.from.release
 }
 
 // Close closes the connection, and counts it out.
 func (s *socket) Close() error {
 	s.from.mu.Lock()
-	delete(s.from.open, s)
-	tcp := s.TCPConn
-	s.from.mu.Unlock()
-	if tcp == nil {
-		return nil // who has the descriptor has closed it
+	if _, open := s.from.open[s]; open {
+		delete(s.from.open, s)
+		s.from.count--
 	}
-	return tcp.Close()
+	s.from.mu.Unlock()
+	return s.TCPConn.Close()
 }

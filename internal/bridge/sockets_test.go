@@ -77,3 +77,48 @@ func TestSocketsAreBounded(t *testing.T) {
 		t.Errorf("the log says %d times that connections are refused, want once:\n%s", n, &log)
 	}
 }
+
+// A connection that was given up counts until its new owner has closed it.
+func TestGivenUpSocketsCount(t *testing.T) {
+	inner, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln := bridge.Bounded(inner, 1, slog.New(slog.DiscardHandler))
+	defer ln.Close()
+	dial := func() net.Conn {
+		t.Helper()
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	defer dial().Close()
+	first, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tcp, release := first.(interface {
+		Detach() (*net.TCPConn, func())
+	}).Detach()
+	_ = tcp.Close()
+	_ = first.Close() // it is not his any more
+	refused := dial()
+	defer refused.Close()
+	accepted := make(chan net.Conn)
+	go func() {
+		conn, _ := ln.Accept()
+		accepted <- conn
+	}()
+	if _, err := refused.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("a connection too many: %v, want a reset", err)
+	}
+	release()
+	defer dial().Close()
+	if conn := <-accepted; conn == nil {
+		t.Error("there is no room, though the first connection is released")
+	} else {
+		_ = conn.Close()
+	}
+}

@@ -134,9 +134,8 @@ func (e *epoll) stop() { e.stopOnce.Do(func() { _ = e.file.Close() }) }
 // detachable is a connection that a listener has wrapped around a TCP connection, and counts until it is closed.
 type detachable interface {
 	syscall.Conn
-	// Detach gives up the TCP connection: the descriptor lives on, and Close, once, says that it is closed.
-	Detach() *net.TCPConn
-	Close() error
+	// Detach gives up the TCP connection, whose descriptor lives on. release, once, says that it is closed.
+	Detach() (tcp *net.TCPConn, release func())
 }
 
 func hasDescriptor(conn net.Conn) bool {
@@ -162,8 +161,7 @@ func detach(conn net.Conn) (fd int, release func(), ok bool) {
 		return 0, nil, false
 	}
 	if wrapped {
-		tcp = outer.Detach()
-		release = func() { _ = outer.Close() }
+		tcp, release = outer.Detach()
 	}
 	_ = tcp.Close() // the duplicate keeps the connection open
 	return fd, release, true

@@ -98,7 +98,11 @@ type countedConn struct {
 	closed atomic.Bool
 }
 
-func (c *countedConn) Detach() *net.TCPConn { tcp := c.TCPConn; c.TCPConn = nil; return tcp }
+func (c *countedConn) Detach() (*net.TCPConn, func()) {
+	tcp := c.TCPConn
+	c.TCPConn = nil
+	return tcp, func() { _ = c.Close() }
+}
 
 func (c *countedConn) Close() error {
 	if !c.closed.Swap(true) {

@@ -28,17 +28,18 @@ const (
 	reasonUpstreamRestarted = "upstream_restarted"
 )
 
-// opening is what stream.open says.
+// opening is what stream.open says, and what follows it in the same write.
 type opening struct {
 	id      event.ID // where reading begins
 	resumed bool
 	reason  string         // why a presented cursor was not resumed
 	oldest  event.Position // of the oldest event kept; 0: none
 	start   schema.Start
+	after   []byte // finished frames
 }
 
 // appendOpening appends the first frame of a response.
-func appendOpening(dst []byte, retry time.Duration, o opening) []byte {
+func appendOpening(dst []byte, retry time.Duration, o *opening) []byte {
 	var room [128]byte // as much as there can be
 	var id [event.MaxLen]byte
 	data := strconv.AppendBool(append(room[:0], `{"resumed":`...), o.resumed)

@@ -136,7 +136,7 @@ func (r *run) attachLocked(d *demand, p place) *Subscription {
 	}
 	s := &Subscription{run: r, check: r.check, metadata: d.Metadata, place: p, pending: p.pos}
 	first, last := r.log.Bounds()
-	s.opening = opening{resumed: p.resumed, oldest: first + 1, start: r.request.Method.Stream.Start}
+	s.opening = &opening{resumed: p.resumed, oldest: first + 1, start: r.request.Method.Stream.Start}
 	if first == last {
 		s.opening.oldest = 0
 	}

@@ -242,12 +242,12 @@ func (f *Feed) gone(d *demand) *Subscription {
 	position := firstPosition(f.now(), d.presented(), 1)
 	s := &Subscription{
 		check:   d.check,
-		opening: opening{id: event.At(position, event.NewMark()), reason: reasonUnknownCursor, start: d.Method.Stream.Start},
+		opening: &opening{id: event.At(position, event.NewMark()), reason: reasonUnknownCursor, start: d.Method.Stream.Start},
 	}
 	if d.parsed {
 		s.opening.id = d.cursor
 	}
-	s.after = appendEnd(nil, event.EndAt(position+1, d.check), outcome.New(codes.NotFound,
+	s.opening.after = appendEnd(nil, event.EndAt(position+1, d.check), outcome.New(codes.NotFound,
 		"the call that this cursor belongs to is no longer known, and it is not started again"))
 	return s
 }

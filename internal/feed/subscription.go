@@ -21,27 +21,27 @@ const maxFalls = 3
 
 // Subscription is one reader of one run: a position in its log, and what is to be said at it.
 //
-// Its methods are for one goroutine, but Opened and Failed, which are for any.
+// Its methods are for one goroutine, but Opened and Failed, which are for any. There are as many as there are readers, so
+// it is small.
 type Subscription struct {
-	// Fresh says that the call has just been started: there is something to wait for before a head is sent.
-	Fresh bool
-
-	run      *run // what is read; nil: nothing, there is only the opening to say
-	then     *run // the shared run that a reader goes on with that is being caught up; else nil
-	check    event.Check
-	metadata metadata.MD
-	client   *client // whose cursor is kept; else nil
-	number   uint64  // in the order in which they attached
-	opening  opening
-	after    []byte // frames that follow stream.open in the same write
+	run      *run        // what is read; nil: nothing, there is only the opening to say
+	then     *run        // the shared run that a reader goes on with that is being caught up; else nil
+	metadata metadata.MD // goes with the call
+	client   *client     // whose cursor is kept; else nil
+	number   uint64      // in the order in which they attached
+	opening  *opening    // nil: it has been said
 
 	place
-	pending  event.Position // what Next returned last
-	records  bool           // Next returned records of the log last
-	told     int            // how many events of the snapshot Next returned last; -1: the last of them and the bookmark
-	falls    int            // times that it fell out of the log since it was at its end
-	sentBack bool           // stream.busy was said
-	leaving  atomic.Bool    // to be told to come back elsewhere
+	pending event.Position // what Next returned last
+	told    int32          // how many events of the snapshot Next returned last; -1: the last of them and the bookmark
+	falls   int32          // times that it fell out of the log since it was at its end
+
+	check    event.Check
+	records  bool        // Next returned records of the log last
+	sentBack bool        // stream.busy was said
+	leaving  atomic.Bool // to be told to come back elsewhere
+	// Fresh says that the call has just been started: there is something to wait for before a head is sent.
+	Fresh bool
 }
 
 // Opened is closed at the call's first sign of life.
@@ -81,22 +81,24 @@ func (s *Subscription) EndID(pos event.Position) event.ID { return event.EndAt(p
 
 // Opening appends the first frames of the response: stream.open, and what must follow it in the same write.
 func (s *Subscription) Opening(dst []byte, retry time.Duration) []byte {
+	o := s.opening
+	s.opening = nil // readers are many, and stay for long
 	if s.run == nil {
-		return append(appendOpening(dst, retry, s.opening), s.after...)
+		return append(appendOpening(dst, retry, o), o.after...)
 	}
-	if s.opening.id.IsZero() {
-		s.opening.id = s.begin()
+	if o.id.IsZero() {
+		o.id = s.begin()
 	}
 	if s.client != nil {
-		id := s.opening.id
-		if s.opening.reason != "" {
+		id := o.id
+		if o.reason != "" {
 			id = s.begin() // what was presented leads nowhere
 		}
 		s.run.feed.clients.remember(*s.client, id)
 	}
-	dst = appendOpening(dst, retry, s.opening)
-	if s.opening.reason != "" {
-		dst = appendReset(dst, s.begin(), s.opening.reason, s.missed)
+	dst = appendOpening(dst, retry, o)
+	if o.reason != "" {
+		dst = appendReset(dst, s.begin(), o.reason, s.missed)
 	}
 	return dst
 }
@@ -164,7 +166,7 @@ func (s *Subscription) nextOfSnapshot(limit int) []byte {
 		dst = appendSnapshot(dst, s.snapshot.events[n].frame, s.snapshot.end)
 		n++
 	}
-	s.told = n
+	s.told = int32(n)
 	if n == len(s.snapshot.events) {
 		dst = appendBookmark(dst, s.run.idAt(s.snapshot.end))
 		s.told = -1
