@@ -26,11 +26,23 @@ func TestMemoryOfABurstIsGivenBack(t *testing.T) {
 			after    time.Duration
 			want     int
 		}{
-			{0, bridge.TrimEvery, 0}, {900, bridge.TrimEvery, 0}, {0, bridge.TrimEvery, 0}, {200, bridge.TrimEvery, 0},
-			{5000, bridge.TrimEvery, 0}, {1, bridge.TrimEvery, 0}, // the burst goes on
-			{0, bridge.TrimEvery, 1}, {0, time.Hour, 1}, {999, bridge.TrimEvery, 1}, {0, time.Hour, 1}, {1, bridge.TrimEvery, 1},
-			{0, bridge.TrimEvery, 2}, {0, time.Hour, 2},
-			{2000, 2 * bridge.TrimEvery, 3}, {2000, bridge.TrimEvery, 3}, {0, bridge.TrimPause / 2, 3}, {0, bridge.TrimPause / 2, 4},
+			{0, bridge.TrimEvery, 0},
+			{900, bridge.TrimEvery, 0},
+			{0, bridge.TrimEvery, 0},
+			{200, bridge.TrimEvery, 0},
+			{5000, bridge.TrimEvery, 0},
+			{1, bridge.TrimEvery, 0}, // the burst goes on
+			{0, bridge.TrimEvery, 1},
+			{0, time.Hour, 1},
+			{999, bridge.TrimEvery, 1},
+			{0, time.Hour, 1},
+			{1, bridge.TrimEvery, 1},
+			{0, bridge.TrimEvery, 2},
+			{0, time.Hour, 2},
+			{2000, 2 * bridge.TrimEvery, 3},
+			{2000, bridge.TrimEvery, 3},
+			{0, bridge.TrimPause / 2, 3},
+			{0, bridge.TrimPause / 2, 4},
 		} {
 			connects.Add(step.connects)
 			time.Sleep(step.after)
