@@ -21,8 +21,18 @@ type StreamKey [sha256.Size]byte
 // It is immutable.
 type Keyer struct {
 	unkeyed []string
-	macs    sync.Pool // of hash.Hash, keyed with the secret
+	keyings sync.Pool // of *keying
 }
+
+// keying is what it takes to make a key.
+type keying struct {
+	mac  hash.Hash // keyed with the secret
+	text []byte    // empty; kept for its memory
+	sum  [sha256.Size]byte
+}
+
+// maxKeptText is how large a text may be whose memory is kept.
+const maxKeptText = 4 << 10
 
 // NewKeyer makes a Keyer with a new secret. Metadata with the names unkeyed does not count in the keys of who has a name;
 // between anonymous clients it may be all that tells them apart.
@@ -30,7 +40,7 @@ func NewKeyer(unkeyed []string) *Keyer {
 	secret := make([]byte, sha256.Size)
 	_, _ = rand.Read(secret) // never fails: crypto/rand ends the process instead
 	k := &Keyer{unkeyed: slices.Clone(unkeyed)}
-	k.macs.New = func() any { return hmac.New(sha256.New, secret) }
+	k.keyings.New = func() any { return &keying{mac: hmac.New(sha256.New, secret)} }
 	return k
 }
 
@@ -45,8 +55,9 @@ func (k *Keyer) Key(method string, fingerprint [sha256.Size]byte, canonical []by
 	// same bytes:
 	//
 	//	method, fingerprint, canonical, principal ("" for nil), then for each name: name, number of values, values
-	var room [256]byte // enough for most
-	buf := appendPart(room[:0], method)
+	with := k.keyings.Get().(*keying)
+	defer k.keyings.Put(with)
+	buf := appendPart(with.text[:0], method)
 	buf = appendPart(buf, fingerprint[:])
 	buf = appendPart(buf, canonical)
 	if principal == nil {
@@ -55,7 +66,7 @@ func (k *Keyer) Key(method string, fingerprint [sha256.Size]byte, canonical []by
 		buf = appendPart(buf, principal[:])
 	}
 	named := principal != nil && !principal.Anonymous()
-	for _, name := range slices.Sorted(maps.Keys(md)) {
+	for _, name := range sortedNames(md) {
 		values := md[name]
 		if len(values) == 0 || isPerRequest(name) || named && slices.Contains(k.unkeyed, name) {
 			continue
@@ -66,13 +77,20 @@ func (k *Keyer) Key(method string, fingerprint [sha256.Size]byte, canonical []by
 			buf = appendPart(buf, v)
 		}
 	}
-	mac := k.macs.Get().(hash.Hash)
-	mac.Reset()
-	mac.Write(buf)
-	var key StreamKey
-	mac.Sum(key[:0])
-	k.macs.Put(mac)
-	return key
+	with.mac.Reset()
+	with.mac.Write(buf)
+	clear(buf) // credentials are not kept
+	if cap(buf) <= maxKeptText {
+		with.text = buf
+	}
+	return StreamKey(with.mac.Sum(with.sum[:0]))
+}
+
+func sortedNames(md metadata.MD) []string {
+	if len(md) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(md))
 }
 
 // appendPart appends part after its length.
