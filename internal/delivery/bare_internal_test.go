@@ -33,20 +33,21 @@ func (b *Bare) Join(src Source, owner Owner) {
 // Work does all that there is to do, as run does, and returns at how many connections it looked.
 func (b *Bare) Work() (visited int) {
 	s := b.shard
-	for {
+	for idle := false; !idle || len(s.dirty) != 0; {
 		s.now = s.server.now()
 		s.take()
 		s.expire()
 		for looked := 0; looked < turn; {
 			g := s.queue.pop()
-			if g == nil {
-				return visited
+			if idle = g == nil; idle {
+				break
 			}
 			n := s.visit(g)
 			looked += n
 			visited += n
 		}
 	}
+	return visited
 }
 
 func (b *Bare) add(token) error       { return nil }

@@ -62,6 +62,29 @@ func TestClientThatLeftBefore(t *testing.T) {
 	})
 }
 
+// TestNewsOfOthers: descriptors are used again, and what was told of one that left is none of the next one's.
+func TestNewsOfOthers(t *testing.T) {
+	onShard(t, func(t *testing.T, o settings) {
+		o.Shards = 1
+		w := newWorld(t, o)
+		for range 5 {
+			src := newSource()
+			c := w.connect(src, get).opened()
+			src.add(big)
+			c.expect(big) // which needs room, and again
+			synctest.Wait()
+			w.network.TellAgain() // that those before have left
+			synctest.Wait()
+			src.add("one\n\n")
+			c.expect("one\n\n")
+			_ = c.Close()
+			if err := <-c.result; err == nil {
+				t.Error("nobody says that the client has gone")
+			}
+		}
+	})
+}
+
 func TestKickedBefore(t *testing.T) {
 	onBothPaths(t, func(t *testing.T, o settings) {
 		kicked := make(chan struct{})

@@ -1,8 +1,6 @@
 package delivery
 
-import (
-	"sync"
-)
+import "sync"
 
 // memoryPoller is a poller of a Memory. It tells edges as epoll does; what was told of a descriptor that has been closed
 // since comes all the same, as it may with a kernel.
@@ -12,8 +10,21 @@ type memoryPoller struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	events  []readiness // one for a token
+	past    []readiness
 	stopped bool
 	writes  int
+}
+
+// TellAgain tells all that was ever told, of descriptors that have long been used again, too.
+func (m *Memory) TellAgain() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.pollers {
+		p.mu.Lock()
+		p.events = append(p.events, p.past...)
+		p.changed.Broadcast()
+		p.mu.Unlock()
+	}
 }
 
 func (m *Memory) newPoller() (poller, error) {
@@ -35,6 +46,7 @@ func (m *memoryPoller) tell(r readiness) {
 		}
 	}
 	m.events = append(m.events, r)
+	m.past = append(m.past, r)
 	m.changed.Broadcast()
 }
 

@@ -25,6 +25,7 @@ func TestKicked(t *testing.T) {
 		c := serve(t, src, o, get)
 		c.head()
 		c.expect("opening\n\n")
+		synctest.Wait() // until nothing is under way any more
 		close(kicked)
 		c.expectEnd("leave(limit)\n\n", true)
 	})

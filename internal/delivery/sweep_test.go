@@ -127,6 +127,31 @@ func TestSweepAllocatesNothing(t *testing.T) {
 	}
 }
 
+// TestNewsDuringAVisit: what is appended while the readers are looked at reaches those who have been looked at already.
+func TestNewsDuringAVisit(t *testing.T) {
+	for size := 1; size < 5; size++ {
+		for appender := range size {
+			c := &crowd{Bare: delivery.NewBare(), log: newLog()}
+			readers := c.join(size)
+			more := 3
+			readers[appender].onLook = func() {
+				if more > 0 {
+					more--
+					c.log.Append(build)
+				}
+			}
+			c.log.Append(build)
+			c.Work()
+			_, last := c.log.Bounds()
+			for i, r := range readers {
+				if r.pos != last {
+					t.Errorf("%d readers, and the %d. appends: the %d. is at %d, want %d", size, appender+1, i+1, r.pos, last)
+				}
+			}
+		}
+	}
+}
+
 // TestFairness: the one reader of a quiet stream is behind one turn of the readers of busy ones, however many they are.
 func TestFairness(t *testing.T) {
 	for _, groups := range []int{1, 5} {
@@ -135,7 +160,7 @@ func TestFairness(t *testing.T) {
 		var last *logReader
 		for range groups {
 			c := &crowd{Bare: shard, log: newLog()}
-			for _, r := range c.join(10_000) {
+			for _, r := range c.join(10_000 / groups) {
 				r.onLook = func() {
 					if last == r {
 						return
