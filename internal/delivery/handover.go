@@ -28,6 +28,7 @@ func (d *Server) handOver(from net.Conn, head []byte, src Source, o Options) (ok
 		d.left()
 		return false
 	}
+	d.taken.Add(1)
 	c := &conn{
 		token: token{fd: int32(fd), generation: generations.Add(1)}, shard: s, src: src, owner: o.Owner, release: release,
 		until: never, heap: -1,

@@ -40,13 +40,14 @@ func serveAtLimit(t *testing.T, before bool) {
 	})
 	served := func(path string, shards bool) {
 		src, o = newSource(), &owner{ended: make(chan error, 1)}
+		before := s.delivery.TakenOver()
 		conn := s.dial(path)
 		defer conn.Close()
 		r := body(conn)
 		if open, err := r.Peek(9); string(open) != "opening\n\n" {
 			t.Fatalf("%s: %q, %v", path, open, err)
 		}
-		if got := s.delivery.Open() == 1; got != shards {
+		if got := s.delivery.TakenOver() == before+1; got != shards {
 			t.Errorf("%s: by a shard: %v, want %v", path, got, shards)
 		}
 		src.add("one\n\n")

@@ -150,7 +150,6 @@ func (d *Server) join() *shard {
 		return nil
 	}
 	d.open.Add(1)
-	d.taken.Add(1)
 	least := d.shards[0]
 	for _, s := range d.shards[1:] {
 		if s.open.Load() < least.open.Load() {
