@@ -105,8 +105,9 @@ func fanOutManyExperiment() Experiment {
 		Shows: []result.Scenario{
 			{
 				Name: maxMany, Title: "Most deliveries before they are late, 10,000 readers",
-				About: "One stream, one event in flight at a time. The rate of events is raised until 1 % of the deliveries take " +
-					"longer than 200 ms, counted from the moment at which the event was due.",
+				About: "One stream. The rate of events is raised until 1 % of the deliveries take longer than 200 ms, counted from " +
+					"the moment at which the event was due. One at a time: an event is published when every reader has the one " +
+					"before, so no program can join events into one write, and half and 90 % load are of that rate.",
 			},
 			{
 				Name: halfMany, Title: "CPU at half load, 10,000 readers",
@@ -131,14 +132,22 @@ func fanOutManyExperiment() Experiment {
 			if err != nil {
 				return err
 			}
-			m := rate(maxMany, deliveries, 0)
-			m.relative = &result.Relative{Target: "nchan", Times: 1.5}
-			r.report(m, most*float64(r.Many))
-			r.report(millis(maxMany, "p99", 200), at.p99())
+			r.report(rate(maxMany, deliveries+", one at a time", 0), most*float64(r.Many))
+			r.report(millis(maxMany, "p99, one at a time", lateAfter), at.p99())
 			if err := f.atLoad(ctx, halfMany, most/2, 8.5); err != nil {
 				return err
 			}
-			return f.atLoad(ctx, nineMany, most*0.9, 7.5)
+			if err := f.atLoad(ctx, nineMany, most*0.9, 7.5); err != nil {
+				return err
+			}
+			if most, at, err = f.mostUnpaced(ctx, most, r.Trial); err != nil {
+				return err
+			}
+			m := rate(maxMany, deliveries, 0)
+			m.relative = &result.Relative{Target: "nchan", Times: 1.5}
+			r.report(m, most*float64(r.Many))
+			r.report(millis(maxMany, "p99", lateAfter), at.p99())
+			return nil
 		},
 	}
 }

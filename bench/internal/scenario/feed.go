@@ -115,10 +115,20 @@ func (f *feed) measure(ctx context.Context, publish func() error) (measured, err
 // paced publishes rate events a second, but none before everybody has the one before. An event's time is the moment at
 // which it was due, so what a slow target delays counts as latency.
 func (f *feed) paced(ctx context.Context, rate float64, during time.Duration) (measured, error) {
+	return f.due(ctx, rate, during, func() error { return f.readers.Wait(ctx, f.seq) })
+}
+
+// unpaced publishes rate events a second, whoever has those before.
+func (f *feed) unpaced(ctx context.Context, rate float64, during time.Duration) (measured, error) {
+	return f.due(ctx, rate, during, func() error { return nil })
+}
+
+// due publishes rate events a second, each when before has returned.
+func (f *feed) due(ctx context.Context, rate float64, during time.Duration, before func() error) (measured, error) {
 	var late []time.Duration
 	m, err := f.measure(ctx, func() error {
 		return load.Pace(ctx, rate, during, func(due time.Time) error {
-			if err := f.readers.Wait(ctx, f.seq); err != nil {
+			if err := before(); err != nil {
 				return err
 			}
 			behind := max(0, time.Since(due))
@@ -157,13 +167,13 @@ func (f *feed) burst(ctx context.Context, window uint64, during time.Duration) (
 	return m, nil
 }
 
+// lateAfter is how many milliseconds a delivery may take.
+const lateAfter = 200
+
 // most is the greatest rate, in events a second, at which events do not fall behind and 99 % take no longer than 200 ms. A
 // burst of one event at a time says about where it is; then the range is halved a few times.
 func (f *feed) most(ctx context.Context, trial time.Duration) (rate float64, at measured, err error) {
-	const (
-		limit  = 200 // ms
-		halves = 4
-	)
+	const halves = 4
 	about, err := f.burst(ctx, 1, trial)
 	if err != nil {
 		return 0, at, err
@@ -173,9 +183,9 @@ func (f *feed) most(ctx context.Context, trial time.Duration) (rate float64, at 
 	next := 0.9 * guess
 	for tries := 0; tries < halves || least == 0; tries++ {
 		if tries == 3*halves {
-			return 0, at, fmt.Errorf("not even %.3g events a second are delivered in %d ms", greatest, limit)
+			return 0, at, fmt.Errorf("not even %.3g events a second are delivered in %d ms", greatest, lateAfter)
 		}
-		m, fine, err := f.keepsUp(ctx, next, max(trial, time.Duration(3/next*float64(time.Second))), limit)
+		m, fine, err := f.keepsUp(ctx, f.paced, next, max(trial, time.Duration(3/next*float64(time.Second))), lateAfter)
 		if err != nil {
 			return 0, at, err
 		}
@@ -191,11 +201,47 @@ func (f *feed) most(ctx context.Context, trial time.Duration) (rate float64, at 
 	return least, at, nil
 }
 
+// mostUnpaced is the same where events come whoever has those before, from a rate that is kept up with on. It is the last
+// that is done with the readers: a target that loses events when it has too many ends the search.
+func (f *feed) mostUnpaced(ctx context.Context, from float64, trial time.Duration) (rate float64, at measured, err error) {
+	const halves = 3
+	least, greatest := 0.0, 0.0 // 0: not found yet
+	for next, tries := from, 0; tries < halves; {
+		m, fine, err := f.keepsUp(ctx, f.unpaced, next, max(trial, time.Duration(3/next*float64(time.Second))), lateAfter)
+		if err != nil && least == 0 {
+			return 0, at, err
+		}
+		if err != nil {
+			break
+		}
+		if fine {
+			least, at = next, m
+		} else {
+			greatest = next
+		}
+		switch {
+		case !f.round.Exact:
+			return least, at, nil
+		case greatest == 0:
+			next *= 2
+		case least == 0:
+			next *= 0.7
+		default:
+			next = (least + greatest) / 2
+			tries++
+		}
+	}
+	return least, at, nil
+}
+
 // keepsUp says whether a rate is kept within a limit of milliseconds. It tries twice: one disturbance of the machine is
 // enough to fail.
-func (f *feed) keepsUp(ctx context.Context, rate float64, during time.Duration, limit float64) (m measured, ok bool, err error) {
+func (f *feed) keepsUp(
+	ctx context.Context, pace func(context.Context, float64, time.Duration) (measured, error),
+	rate float64, during time.Duration, limit float64,
+) (m measured, ok bool, err error) {
 	for range 2 {
-		m, err = f.paced(ctx, rate, during)
+		m, err = pace(ctx, rate, during)
 		if err != nil || !f.round.Exact || m.p99() <= limit && m.behind.Seconds() <= 1/rate {
 			return m, err == nil, err
 		}
