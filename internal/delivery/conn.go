@@ -23,6 +23,7 @@ type conn struct {
 	kicked  atomic.Bool
 	watched bool // the poller tells when there is room
 	ended   bool
+	again   bool // it is among those that have more to send
 
 	group         *group // nil: src waits for nothing
 	before, after *conn  // in the group's ring
@@ -219,9 +220,7 @@ func (s *shard) due(c *conn) {
 	defer s.rescue(c)
 	switch {
 	case len(c.rest) != 0:
-		if s.now-c.stuck >= s.server.config.WriteTimeout {
-			s.end(c, errStuck)
-		}
+		s.lastTry(c)
 	case s.now >= c.until:
 		s.attend(c)
 	case s.now >= c.beatAt:
@@ -229,6 +228,19 @@ func (s *shard) due(c *conn) {
 	}
 	if !c.ended {
 		s.deadlines.set(c, s.dueAt(c))
+	}
+}
+
+// lastTry ends a response whose client has taken nothing for too long. The kernel tells of room only when there is much of
+// it, so that a client that is very slow is tried first.
+func (s *shard) lastTry(c *conn) {
+	late := func() bool { return s.now-c.stuck >= s.server.config.WriteTimeout }
+	switch {
+	case !late():
+	case s.flush(c):
+		s.attend(c)
+	case !c.ended && late():
+		s.end(c, errStuck)
 	}
 }
 

@@ -58,29 +58,31 @@ func (g *group) remove(c *conn) {
 	c.group, c.after, c.before = nil, nil, nil
 }
 
-// queue is groups one after the other.
-type queue struct {
-	groups []*group
-	head   int
+// queue is groups or connections one after the other.
+type queue[T any] struct {
+	items []*T
+	head  int
 }
 
-func (q *queue) push(g *group) {
-	if q.head > 64 && 2*q.head >= len(q.groups) { // a queue that never runs empty does not grow either
-		n := copy(q.groups, q.groups[q.head:])
-		clear(q.groups[n:])
-		q.groups, q.head = q.groups[:n], 0
+func (q *queue[T]) push(item *T) {
+	if q.head > 64 && 2*q.head >= len(q.items) { // a queue that never runs empty does not grow either
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
 	}
-	q.groups = append(q.groups, g)
+	q.items = append(q.items, item)
 }
 
-// pop returns the first group, nil where there is none.
-func (q *queue) pop() *group {
-	if q.head == len(q.groups) {
-		q.groups, q.head = q.groups[:0], 0
+// pop returns the first, nil where there is none.
+func (q *queue[T]) pop() *T {
+	if q.empty() {
+		q.items, q.head = q.items[:0], 0
 		return nil
 	}
-	g := q.groups[q.head]
-	q.groups[q.head] = nil
+	item := q.items[q.head]
+	q.items[q.head] = nil
 	q.head++
-	return g
+	return item
 }
+
+func (q *queue[T]) empty() bool { return q.head == len(q.items) }

@@ -66,6 +66,9 @@ func (c *conn) open(head []byte, o Options) error {
 	case err != nil:
 		return err
 	case n < len(head):
+		if len(frames) != 0 {
+			frames = c.src.Short(frames, 0)
+		}
 		c.rest = append(head[n:], frames...)
 	case n < len(head)+len(frames):
 		c.then = thenWritten

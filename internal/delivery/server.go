@@ -61,7 +61,7 @@ type Owner interface {
 	// Progress is called after a write of events, of which it may be told once a second only.
 	Progress()
 	// Ended is called once, when the response has ended: with nil for a clean end, with an error where the client left,
-	// could not be written to, or had to be cut off.
+	// could not be written to, or had to be cut off. OnKick may come after it.
 	Ended(err error)
 }
 

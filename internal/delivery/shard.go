@@ -13,6 +13,9 @@ import (
 // must not make one with few wait.
 const turn = 128
 
+// goesOn is how many connections that have more to send than one turn allows go on before groups are looked at again.
+const goesOn = 16
+
 // shard serves a part of the connections that were taken over, with two goroutines however many they are: run writes,
 // listen waits for the kernel. Everything but what mu guards is run's own.
 //
@@ -38,7 +41,8 @@ type shard struct {
 	over      bool          // whoever comes is reset
 	conns     map[int32]*conn
 	groups    map[Topic]*group
-	queue     queue // of groups with connections that are to be looked at
+	queue     queue[group] // those with connections that are to be looked at
+	more      queue[conn]  // those with more to send than one turn allows
 	deadlines deadlines
 	scratch   []byte
 	taken     struct { // what was taken from the lists above; kept for its memory
@@ -114,10 +118,13 @@ func (s *shard) run() {
 			return
 		}
 		s.expire()
+		s.goOn()
 		for visited := 0; visited < turn; {
 			g := s.queue.pop()
 			if g == nil {
-				s.sleep(timer)
+				if s.more.empty() {
+					s.sleep(timer)
+				}
 				break
 			}
 			visited += s.visit(g)
@@ -268,13 +275,24 @@ func (s *shard) rescue(c *conn) {
 	}
 }
 
-// attend serves c, and goes on with it later where there is more than for one turn.
+// attend serves c, and has it go on later where there is more than for one turn.
 func (s *shard) attend(c *conn) {
 	defer s.rescue(c)
-	for s.serve(c) {
-		if c.group != nil {
-			s.enqueue(c.group)
+	if s.serve(c) && !c.again {
+		c.again = true
+		s.more.push(c)
+	}
+}
+
+// goOn gives another turn to some of those that have more to send.
+func (s *shard) goOn() {
+	for range goesOn {
+		c := s.more.pop()
+		if c == nil {
 			return
+		}
+		if c.again = false; !c.ended && len(c.rest) == 0 {
+			s.attend(c)
 		}
 	}
 }
