@@ -236,6 +236,26 @@ func TestWriteTimeout(t *testing.T) {
 	})
 }
 
+// TestWhoIsVerySlow: who takes so little that the kernel tells of no room is not given up either.
+func TestWhoIsVerySlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := options
+		src := newSource()
+		c := serve(t, src, o, get).opened()
+		frame := strings.Repeat("x", 64<<10)
+		src.add(frame)
+		for range 60 {
+			time.Sleep(o.WriteTimeout * 9 / 10)
+			if _, err := io.ReadFull(c.End, make([]byte, 1)); err != nil { // past the reader, which takes what there is
+				t.Fatal(err)
+			}
+		}
+		c.expect(frame[60:])
+		src.end()
+		c.expectEnd("", true)
+	})
+}
+
 func TestBigFrames(t *testing.T) {
 	onBothPaths(t, func(t *testing.T, o settings) {
 		src := newSource()

@@ -157,7 +157,7 @@ func (p *pipe) tellLocked() {
 		return
 	}
 	r := readiness{token: p.token, gone: p.reset || p.to[1].fin}
-	if p.room && p.short && len(p.to[0].bytes) < p.to[0].size {
+	if p.room && p.short && len(p.to[0].bytes) <= p.to[0].size*2/3 { // as Linux does, when a third is free
 		r.room, p.short = true, false
 	}
 	if r.room || r.gone {
