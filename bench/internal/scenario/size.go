@@ -28,7 +28,7 @@ type Size struct {
 func Full() Size {
 	return Size{
 		Many: 10_000, Few: 1_000, Idle: 19_000, Streams: 10_000, Deaf: 1_000, CatchUpReaders: 1_000, CatchUpEvents: 1_000,
-		Tries: 5, Trial: 3 * time.Second, During: 6 * time.Second, Settle: 3 * time.Second, SettleBy: 20 * time.Second,
+		Tries: 5, Trial: time.Second, During: 3 * time.Second, Settle: 3 * time.Second, SettleBy: 20 * time.Second,
 		Rate: 20_000, Fill: 40, Exact: true,
 	}
 }
@@ -37,7 +37,7 @@ func Full() Size {
 // seconds.
 func Short() Size {
 	s := Full()
-	s.Tries, s.Trial, s.During = 3, time.Second, 2*time.Second
+	s.Tries, s.During = 3, 2*time.Second
 	return s
 }
 
