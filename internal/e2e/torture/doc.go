@@ -2,9 +2,10 @@
 // own, and checks what the readers got against the bridge's promises: nothing lost, nothing twice, nothing out of order,
 // every byte as it was sent, one end, and then 204.
 //
-// TestTorture and TestTortureWithoutMemory cut the network under calls that each reader has for itself.
-// TestTortureShared has many readers of shared streams, too, while the bridge and its backend crash, restart and stand
-// still: with a backend cursor nothing may even be reset. The tests of planted faults show that these can fail.
+// TestTorture, TestTortureOverTLS and TestTortureWithoutMemory cut the network under calls that each reader has for
+// itself. TestTortureShared has many readers of shared streams, too, while the bridge and its backend crash, restart and
+// stand still: with a backend cursor nothing may even be reset. Its readers ask in different ways: over HTTP/1.1 and
+// HTTP/2, with compression, for parts of the stream. The tests of planted faults show that these can fail.
 // TestPriceFeed, TestLateJoiners and TestBacklog each show one thing that users rely on at its full size.
 //
 // What happens is drawn from a seed, which a run prints. For a longer run, or the same one again:

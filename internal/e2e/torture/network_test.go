@@ -96,6 +96,7 @@ type network struct {
 	next   func(r *rand.Rand, connection int) fate
 	tally  *tally
 	fault  *fault // what else is done to the bytes; nil: nothing
+	opaque bool   // the requests cannot be read: they are HTTP/2 or encrypted
 
 	listener net.Listener
 	work     sync.WaitGroup
@@ -192,6 +193,10 @@ func (n *network) connection(down net.Conn, f fate, lags *rand.Rand) {
 // request passes the request on, changed by the fault if there is one. Afterwards it waits for the client to leave.
 func (n *network) request(down, up net.Conn) {
 	defer n.drop(up)
+	if n.opaque {
+		_, _ = io.Copy(up, down)
+		return
+	}
 	from := bufio.NewReader(down)
 	request, err := http.ReadRequest(from)
 	if err != nil {

@@ -95,7 +95,8 @@ func bridge(t testing.TB, upstream, config string) string {
 			t.Logf("the bridge's log:\n%s", tail(log.String(), 100))
 		}
 	})
-	_, address, found := strings.Cut(strings.TrimSpace(<-printed), "Routes at http://")
+	_, base, found := strings.Cut(strings.TrimSpace(<-printed), "Routes at ")
+	_, address, _ := strings.Cut(base, "://")
 	if !found {
 		t.Fatalf("the bridge did not start")
 	}

@@ -26,7 +26,7 @@ var (
 )
 
 // sharedConfig has room for everything, so that nothing is lost but by faults.
-const sharedConfig = "drain_window: 1s\nlimits: {log_bytes: 536870912}\n"
+const sharedConfig = "drain_window: 1s\nlimits: {log_bytes: 536870912}\ncompression: {encodings: [zstd, gzip]}\n"
 
 // shared is many clients of many streams, while everything between them and the events fails.
 type shared struct {
@@ -92,7 +92,7 @@ func (o *shared) read(ctx context.Context) {
 				late = time.Duration(random.IntN(700*int(*faultsFlag))) * time.Millisecond
 			}
 			n := &network{
-				target: o.stage.bridge.address, tally: &o.tally, random: random,
+				target: o.stage.bridge.address, tally: &o.tally, random: random, opaque: c.way(reader).http2,
 				next: func(r *rand.Rand, _ int) fate {
 					f := draw(r, 6*(8000+40*int(c.log.GetSize())))
 					if o.calm.Load() {
@@ -106,6 +106,7 @@ func (o *shared) read(ctx context.Context) {
 			o.work.Go(func() {
 				pause(late)
 				transcript, err := client.Run(ctx)
+				client.HTTP.CloseIdleConnections()
 				if o.transcripts[i][reader] = transcript; err != nil {
 					o.t.Errorf("seed %d: reader %d of %s: %v", o.seed, reader, c.log.GetStream(), err)
 				}
@@ -161,8 +162,26 @@ func (o *shared) check(lasts map[string]uint64, states map[string]map[string]uin
 		})
 	}
 	checks.Wait()
-	o.t.Logf("%d records; resets: %v", events.Load(), resets)
+	compressed := int64(0)
+	for _, c := range o.channels {
+		compressed += c.compressed.Load()
+	}
+	if compressed == 0 && int(*readersFlag) >= len(ways)*len(o.channels) {
+		o.t.Error("no response was compressed")
+	}
+	o.t.Logf("%d records; resets: %v; readers: %v; %d compressed responses", events.Load(), resets, o.ways(), compressed)
 	if len(o.channels) >= len(kinds) && (resets["shared: unknown_cursor"] == 0 || resets["shared: upstream_restarted"] == 0) {
 		o.t.Error("no reader of a stream without a cursor was reset: that shows nothing")
 	}
+}
+
+// ways counts the readers by how they have asked.
+func (o *shared) ways() map[string]int {
+	counts := map[string]int{}
+	for _, c := range o.channels {
+		for reader := range c.readers {
+			counts[c.way(reader).String()]++
+		}
+	}
+	return counts
 }

@@ -2,6 +2,8 @@ package torture_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,8 +24,10 @@ type stream struct {
 	events, size int
 	every        time.Duration // the pause after each event
 	verb         string
-	key          string // what the client calls the stream by; "" for nothing
-	byHeader     bool   // the key comes as Idempotency-Key, not as sse.call
+	key          string         // what the client calls the stream by; "" for nothing
+	trust        *x509.CertPool // the bridge speaks TLS; nil: it does not
+	http2        bool           // the client offers HTTP/2; only with TLS
+	byHeader     bool           // the key comes as Idempotency-Key, not as sse.call
 	tabs         []tab
 }
 
@@ -67,11 +71,15 @@ func (s *stream) approximately() int { return s.events * (300 + s.size) }
 func (s *stream) client(address string) *oracle.Client {
 	c := &oracle.Client{Verb: s.verb, Header: http.Header{}, MaxDelay: 5 * time.Millisecond}
 	every := fmt.Sprintf("%.6fs", s.every.Seconds())
+	scheme := "http"
+	if s.trust != nil {
+		scheme = "https"
+	}
 	if s.verb == http.MethodPost {
-		c.URL = "http://" + address + "/demo.script.v1.ScriptService/Chain?"
+		c.URL = scheme + "://" + address + "/demo.script.v1.ScriptService/Chain?"
 		c.Body = fmt.Sprintf(`{"stream":%q,"count":%d,"size":%d,"every":%q}`, s.name, s.events, s.size, every)
 	} else {
-		c.URL = fmt.Sprintf("http://%s/v1/chain/%s?count=%d&size=%d&every=%s", address, s.name, s.events, s.size, every)
+		c.URL = fmt.Sprintf("%s://%s/v1/chain/%s?count=%d&size=%d&every=%s", scheme, address, s.name, s.events, s.size, every)
 	}
 	switch {
 	case s.byHeader:
@@ -80,6 +88,17 @@ func (s *stream) client(address string) *oracle.Client {
 		c.URL += "&sse.call=" + s.key
 	}
 	return c
+}
+
+// transport makes one connection for each request.
+func (s *stream) transport() *http.Transport {
+	t := &http.Transport{DisableKeepAlives: true, Protocols: new(http.Protocols)}
+	t.Protocols.SetHTTP1(true)
+	if s.trust != nil {
+		t.Protocols.SetHTTP2(s.http2)
+		t.TLSClientConfig = &tls.Config{RootCAs: s.trust, MinVersion: tls.VersionTLS12}
+	}
+	return t
 }
 
 // read reads s with all its tabs, each through a network of its own from networks.
@@ -91,7 +110,7 @@ func (s *stream) read(ctx context.Context, networks []string) ([]*oracle.Transcr
 	for i, tab := range s.tabs {
 		c := s.client(networks[i])
 		// One connection for each request: what a connection's fate is has nothing to do with the one before.
-		c.HTTP = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		c.HTTP = &http.Client{Transport: s.transport()}
 		var once sync.Once
 		announce := func(id string) { once.Do(func() { cursor = id; close(begin) }) }
 		events := 0
@@ -167,7 +186,8 @@ func (s *stream) calledOnce(b *script.Backend, transcripts []*oracle.Transcript)
 // torture is many clients, and a network that breaks all the time.
 type torture struct {
 	clients, events int
-	config          string // the bridge's, beside its backend
+	config          string         // the bridge's, beside its backend
+	trust           *x509.CertPool // of clients, where the config says that the bridge speaks TLS
 	// fate draws what happens to a connection.
 	fate func(*rand.Rand, *stream) fate
 	// check checks what all clients of a stream got.
@@ -194,10 +214,11 @@ func (o torture) run(t *testing.T) (all []*oracle.Transcript) {
 	for number := 0; clients < o.clients; number++ {
 		r := rand.New(rand.NewPCG(seed, uint64(number)))
 		s := drawStream(r, number, o.events, o.clients-clients)
+		s.trust, s.http2 = o.trust, number%2 == 0
 		var networks []string
 		for range s.tabs {
 			n := &network{
-				target: target, tally: counts, random: rand.New(rand.NewPCG(r.Uint64(), 0)),
+				target: target, tally: counts, opaque: o.trust != nil, random: rand.New(rand.NewPCG(r.Uint64(), 0)),
 				next: func(r *rand.Rand, _ int) fate { return o.fate(r, &s) },
 			}
 			networks = append(networks, n.start(t))
