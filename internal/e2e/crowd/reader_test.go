@@ -53,6 +53,7 @@ type reader struct {
 	connections int                         // so far
 	cuts        int                         // how often the reader has cut its connection
 	reset       bool                        // somebody has seen that the bridge has reset the connection: the socket tells it once
+	refused     bool                        // the newest connection has brought no stream
 	buffer      []byte
 }
 
@@ -83,7 +84,7 @@ func (r *reader) run(ctx context.Context) error {
 			return nil
 		}
 		pause := time.Duration(r.random.IntN(100)) * time.Millisecond
-		if err != nil && !errors.Is(err, errCut) { // most were refused: they must not make all the load
+		if r.refused && !errors.Is(err, errCut) { // those who find no room must not make all the load
 			pause *= 10
 		}
 		select {
@@ -96,6 +97,7 @@ func (r *reader) run(ctx context.Context) error {
 
 // connect makes one connection and reads until it ends. An error that is no wrongError is the connection's.
 func (r *reader) connect(ctx context.Context) (over bool, err error) {
+	r.refused = true
 	f := fate{}
 	if r.fate != nil {
 		f = r.fate(r)
@@ -250,6 +252,7 @@ func (r *reader) control(block []byte) (busy bool, err error) {
 		r.lacks = len(r.cursor) > 0 && !data.Resumed
 		r.cursor = append(r.cursor[:0], id...)
 		r.opened.Store(true)
+		r.refused = false
 	case "stream.reset":
 		r.counts.resets.Add(1)
 		if !r.mayReset || data.Reason != "expired" {
