@@ -36,7 +36,7 @@ func TestStalledReaders(t *testing.T) {
 	// Half of the readers of the first stream stall. The second one has more readers, and less to read.
 	large, small := back.log("large", size, last, true), back.log("small", 0, last, true)
 	var stalled, steady []*reader
-	watch := &sleepers{left: make(chan struct{}), dead: map[*net.TCPConn]bool{}}
+	watch := &sleepers{left: make(chan struct{}), over: ctx.Done(), dead: map[*net.TCPConn]bool{}}
 	for i := range all {
 		b := small
 		if i < all/5 {
@@ -95,8 +95,9 @@ func (c *crowd) broken() bool {
 
 // sleepers are those who do not read.
 type sleepers struct {
-	left  chan struct{} // closed when who sleeps wakes up
-	count int           // how many sleep, before they start
+	left  chan struct{}   // closed when who sleeps wakes up
+	over  <-chan struct{} // closed when the test is
+	count int             // how many sleep, before they start
 
 	mu    sync.Mutex
 	conns []*net.TCPConn
@@ -113,7 +114,10 @@ func (s *sleepers) sleep(r *reader, conn *net.TCPConn) {
 	s.mu.Lock()
 	s.conns = append(s.conns, conn)
 	s.mu.Unlock()
-	<-s.left
+	select {
+	case <-s.left:
+	case <-s.over:
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.reset = s.dead[conn]
