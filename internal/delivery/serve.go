@@ -154,11 +154,11 @@ func (d *Server) takeOver(w http.ResponseWriter, r *http.Request, src Source, o 
 func (d *Server) hijack(w http.ResponseWriter, r *http.Request, src Source, o Options) (stream, error) {
 	control := http.NewResponseController(w)
 	if r.ProtoMajor != 1 || !o.isSSE() {
-		return &ordinary{w: w, r: r, control: control, timeout: d.config.WriteTimeout}, nil
+		return newOrdinary(w, r, control, d.config.WriteTimeout), nil
 	}
 	conn, buffered, err := control.Hijack()
 	if errors.Is(err, http.ErrNotSupported) {
-		return &ordinary{w: w, r: r, control: control, timeout: d.config.WriteTimeout}, nil
+		return newOrdinary(w, r, control, d.config.WriteTimeout), nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("delivery: taking over the connection: %w", err)

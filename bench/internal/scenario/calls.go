@@ -189,6 +189,9 @@ func (r *Round) beside(ctx context.Context, n int, request func(int) []byte) (me
 		return measured{}, err
 	}
 	defer f.readers.Close()
+	if _, err := r.settled(ctx); err != nil { // what connecting has left behind is cleared away
+		return measured{}, err
+	}
 	if err := r.idle(ctx); err != nil {
 		return measured{}, err
 	}
