@@ -212,7 +212,7 @@ func (f *feed) mostUnpaced(ctx context.Context, from float64, trial time.Duratio
 			return 0, at, err
 		}
 		if err != nil {
-			break
+			return least, at, nil //nolint:nilerr // it cannot do this rate, and could do the last
 		}
 		if fine {
 			least, at = next, m
