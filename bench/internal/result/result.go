@@ -143,13 +143,14 @@ func (r *Run) Met(row Row) (met, ok bool) {
 	return median <= budget, true
 }
 
-// Add puts what a later run of the same day found into the run: its rows replace all rows of the scenarios it has.
+// Add puts what a later run of the same day found into the run: its rows replace all rows that a program has in a scenario.
 func (r *Run) Add(later *Run) {
-	replaced := make(map[string]bool)
+	type measured struct{ scenario, target string }
+	replaced := make(map[measured]bool)
 	for _, row := range later.Rows {
-		replaced[row.Scenario] = true
+		replaced[measured{row.Scenario, row.Target}] = true
 	}
-	r.Rows = slices.DeleteFunc(r.Rows, func(row Row) bool { return replaced[row.Scenario] })
+	r.Rows = slices.DeleteFunc(r.Rows, func(row Row) bool { return replaced[measured{row.Scenario, row.Target}] })
 	r.Rows = append(r.Rows, later.Rows...)
 	for _, scenario := range later.Scenarios {
 		i := slices.IndexFunc(r.Scenarios, func(s Scenario) bool { return s.Name == scenario.Name })

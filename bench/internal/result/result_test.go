@@ -117,17 +117,20 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 }
 
-// A scenario that is measured again replaces itself and leaves the others; with other code nothing of before remains.
+// What is measured again replaces what the program had in the scenario and leaves the rest; with other code nothing of before
+// remains.
 func TestSaveAgain(t *testing.T) {
 	again := &result.Run{
 		Date: "2026-03-01", Machine: "2 × Processor", Version: "abc", Kind: result.Full,
 		Scenarios: []result.Scenario{{Name: "storm", Title: "Storm"}, {Name: "idle"}},
-		Rows:      []result.Row{{Scenario: "storm", Target: "grpc-sse", Metric: "time"}},
+		Rows: []result.Row{
+			{Scenario: "fanout", Target: "grpc-sse", Metric: "p99"}, {Scenario: "storm", Target: "grpc-sse", Metric: "time"},
+		},
 	}
 	otherCode := &result.Run{Date: "2026-03-01", Machine: "2 × Processor", Version: "def", Kind: result.Full, Rows: again.Rows}
 	merged := sample()
 	merged.Scenarios = []result.Scenario{merged.Scenarios[0], again.Scenarios[0], again.Scenarios[1]}
-	merged.Rows = []result.Row{merged.Rows[0], again.Rows[0]}
+	merged.Rows = []result.Row{merged.Rows[1], again.Rows[0], again.Rows[1]} // what nchan had in the storm stays
 	for name, c := range map[string]struct{ later, want *result.Run }{
 		"the same code": {again, merged},
 		"other code":    {otherCode, otherCode},
