@@ -19,6 +19,7 @@ type pipeline struct {
 	conn    net.Conn
 	open    chan struct{} // a token for each request that is not answered
 	done    chan error    // what the reading ended with
+	failed  error         // of the last write that did
 }
 
 // mostAhead is how many events may be unanswered. It is the number of connections that publishers of such servers use.
@@ -46,6 +47,9 @@ func (p *pipeline) post(ctx context.Context, dial func(context.Context) (net.Con
 	}
 	p.request = appendPost(p.request[:0], stream, body)
 	_, err := p.conn.Write(p.request)
+	if err != nil {
+		p.failed = err // the answer that says why may be lost
+	}
 	return err
 }
 
@@ -79,7 +83,7 @@ func (p *pipeline) close() error {
 	err := <-p.done
 	p.conn = nil
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) {
-		return nil
+		return p.failed
 	}
 	return err
 }
