@@ -57,8 +57,7 @@ type Log struct {
 	beside   int // bytes that count beside each record and its index entry
 	budget   *Budget
 	evicted  func()
-	clock    func() int64 // nanoseconds since the log was made
-	now      func() time.Time
+	clock    clock
 
 	// mu guards what follows. It is never held while the budget's locks are taken.
 	mu          sync.Mutex
@@ -82,37 +81,29 @@ type Log struct {
 func New(o Options) *Log {
 	l := &Log{
 		limits: o.Limits, mode: o.Mode, overhead: overheadBytes + o.Beside, beside: o.BesideRecord,
-		budget: o.Budget, evicted: o.Evicted, now: o.Now, clock: newClock(o.Now),
+		budget: o.Budget, evicted: o.Evicted, clock: newClock(o.Now),
 		generations: []generation{{mark: o.Mark, start: o.First}},
-	}
-	if l.now == nil {
-		l.now = time.Now
 	}
 	l.budget.add(l)
 	return l
-}
-
-// newClock makes the clock that ages are counted with, of a time that may be nil. Without one the computer's date is not
-// asked for: that is half the cost, and dates jump.
-func newClock(now func() time.Time) func() int64 {
-	if now == nil {
-		made := time.Now()
-		return func() int64 { return int64(time.Since(made)) }
-	}
-	made := now()
-	return func() int64 { return int64(now().Sub(made)) }
 }
 
 // Append adds the record that build appends to dst for the id it is given, and wakes the readers. It never waits: the
 // writer calls WaitRoom before it receives more, but need not where room says that there is some. Append on a sealed or
 // closed log does nothing.
 func (l *Log) Append(build func(dst []byte, id event.ID) []byte) (room bool) {
+	return l.AppendAt(time.Time{}, build)
+}
+
+// AppendAt is Append for a record whose time is known, which saves to ask for it: that costs as much as taking a lock.
+// It must not be before that of the record before it. With Options.Now, or where it is zero, the log asks all the same.
+func (l *Log) AppendAt(at time.Time, build func(dst []byte, id event.ID) []byte) (room bool) {
 	l.mu.Lock()
 	if l.closed || !l.sealed.IsZero() {
 		l.mu.Unlock()
 		return false
 	}
-	now := l.clock()
+	now := l.clock.at(at)
 	grown := l.appendLocked(build, now) - l.trimLocked(now)
 	readers, full := l.wakeLocked(), l.fullLocked()
 	l.mu.Unlock()
@@ -190,7 +181,7 @@ func (l *Log) Seal() {
 	l.mu.Lock()
 	var readers watchers
 	if l.sealed.IsZero() && !l.closed {
-		l.sealed = l.now()
+		l.sealed = l.clock.time()
 		readers = l.wakeLocked()
 	}
 	idle := l.readers == 0 && !l.closed
@@ -244,7 +235,7 @@ func (l *Log) Written(pos event.Position) {
 	l.written = upto
 	l.sent += n
 	l.unsent -= n
-	freed := l.trimLocked(l.clock())
+	freed := l.trimLocked(l.clock.now())
 	if l.mode != Shared && l.budget.tight() {
 		freed += l.trimToLocked(l.budget.floor())
 	}

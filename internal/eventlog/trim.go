@@ -74,7 +74,7 @@ func (l *Log) Expire() (sealed time.Time) {
 	l.mu.Lock()
 	freed := 0
 	if !l.closed {
-		freed = l.trimLocked(l.clock())
+		freed = l.trimLocked(l.clock.now())
 	}
 	sealed = l.sealed
 	l.mu.Unlock()

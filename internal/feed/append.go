@@ -3,6 +3,7 @@ package feed
 import (
 	"github.com/grpc-sse/grpc-sse/internal/cursor"
 	"github.com/grpc-sse/grpc-sse/internal/event"
+	"github.com/grpc-sse/grpc-sse/internal/upstream"
 )
 
 // trimIndexEvery is after how many events the index of backend cursors drops what the log no longer holds.
@@ -10,7 +11,7 @@ const trimIndexEvery = 64
 
 // append moves one message into the log, and what it says about keys and cursors into the run. Where it does not say that
 // there is room, the log is to be asked (WaitRoom) before more is received.
-func (r *run) append(wire []byte) (room bool) {
+func (r *run) append(m *upstream.Message) (room bool) {
 	if c := r.behind; c != nil {
 		// In one step for who looks whether the calls have met: an event is in this log, or behind the place where they did.
 		c.mu.Lock()
@@ -26,12 +27,12 @@ func (r *run) append(wire []byte) (room bool) {
 		if has {
 			id.Check, id.Backend = r.check, r.request.Fields.cursor.Encode(value)
 		}
-		return r.request.Encoder().AppendFrame(dst, id, wire)
+		return r.request.Encoder().AppendFrame(dst, id, m.Data)
 	}
 	if r.latest == nil {
-		room = r.log.Append(build)
+		room = r.log.AppendAt(m.Received, build)
 	} else {
-		room = r.appendKeyed(build, wire, &pos)
+		room = r.appendKeyed(build, m, &pos)
 	}
 	if pos == 0 {
 		return room
@@ -47,15 +48,15 @@ func (r *run) append(wire []byte) (room bool) {
 }
 
 // appendKeyed appends a record and takes it in as the newest of its key, in one step for who takes a snapshot.
-func (r *run) appendKeyed(build func([]byte, event.ID) []byte, wire []byte, pos *event.Position) (room bool) {
+func (r *run) appendKeyed(build func([]byte, event.ID) []byte, m *upstream.Message, pos *event.Position) (room bool) {
 	r.latest.mu.Lock()
 	defer r.latest.mu.Unlock()
-	room = r.log.Append(build)
+	room = r.log.AppendAt(m.Received, build)
 	frame, ok := r.log.Record(*pos)
 	if *pos == 0 || !ok {
 		return room
 	}
-	if r.latest.noteLocked(wire, *pos, frame) {
+	if r.latest.noteLocked(m.Data, *pos, frame) {
 		r.feed.logger.Warn("a shared stream has more keys than max_keys, or they take half of what limits.log_bytes allows for "+
 			"all streams; those that were quiet for longest are no longer sent to readers that join", "method", r.request.Method.Name, "max_keys", r.latest.max)
 	}

@@ -198,9 +198,10 @@ func (r *run) receive() outcome.Outcome {
 			r.appendGap(reasonExpired)
 			continue
 		}
-		if room := r.append(m.Data); room && r.ctx.Err() == nil {
+		if room := r.append(&m); room && r.ctx.Err() == nil {
 			continue
 		}
+		m.Hold()
 		if err := r.log.WaitRoom(r.ctx); err != nil {
 			return r.endOf(err)
 		}

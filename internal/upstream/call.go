@@ -34,8 +34,8 @@ type Call struct {
 	// MaxMessageBytes is the receive limit. A larger message ends the call for good. Default [DefaultMaxMessageBytes].
 	MaxMessageBytes int
 
-	// IdleTimeout is how long the backend may send nothing before the call counts as broken. Time that the reader takes
-	// over a message is not counted. Default 0: no limit. For Stream only.
+	// IdleTimeout is how long the backend may send nothing before the call counts as broken. Time that the reader waits
+	// before it takes another message is not counted, where it says so (Message.Hold). Default 0: no limit. For Stream only.
 	IdleTimeout time.Duration
 
 	// RetryFor is how long in total a lost call is without the backend, since its last new message, before it ends with
@@ -130,6 +130,9 @@ type Message struct {
 	// Data is a message of the backend's, valid until the next step.
 	Data []byte
 
+	// Received is when Data was received. No message is received before the one before it.
+	Received time.Time
+
 	// Restarted is set instead of Data when the call was lost and has been started again from its beginning. It says
 	// how it was lost. A call that goes on from the backend's cursor has no such step.
 	Restarted *outcome.Outcome
@@ -137,6 +140,16 @@ type Message struct {
 	// Expired is set instead of Data when the backend no longer has the cursor, or ignores it from the start: what follows
 	// is the call from its beginning.
 	Expired bool
+
+	idle *idleTimer // nil where there is no Data
+}
+
+// Hold says that the reader waits for something, so that it is late to take the next message: Call.IdleTimeout does not
+// count that. It is called during the step.
+func (m Message) Hold() {
+	if m.idle != nil {
+		m.idle.hold()
+	}
 }
 
 // Invoke makes a unary call and returns the response message with the backend's headers and trailers, which also an error

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/mem"
 )
@@ -34,7 +35,10 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 }
 
 // frame is one received message. The zero value is ready for use.
-type frame struct{ buffer mem.Buffer }
+type frame struct {
+	buffer   mem.Buffer
+	received time.Time // when it was, as grpc-go's events have it
+}
 
 // data is the message, valid until free.
 func (f *frame) data() []byte {

@@ -8,12 +8,14 @@ import (
 
 // idleTimer calls a function when one wait lasts for some time. Waits begin and end with every message, so they do not
 // touch the timer, only note since when there is one: the timer goes off at its time, looks, and is set anew where what
-// it sees has not lasted long enough.
+// it sees has not lasted long enough. Nor do they ask for the time, which costs as much as taking a lock: a wait begins
+// when the message before it came, unless its reader held it.
 type idleTimer struct {
 	after time.Duration // 0: no limit
 	idle  func()
 	made  time.Time
 	timer *time.Timer
+	held  bool // the reader waited for something else; of the goroutine that receives
 	// since is when the wait began, after made; or one of the two below.
 	since atomic.Int64
 }
@@ -40,11 +42,18 @@ func (t *idleTimer) stop() {
 	}
 }
 
-// start begins a wait.
-func (t *idleTimer) start() {
-	if t.after > 0 {
-		t.since.Store(int64(time.Since(t.made)))
+// hold says that the wait that is next does not begin when the message came.
+func (t *idleTimer) hold() { t.held = true }
+
+// start begins a wait, after a message that came at that time, or zero.
+func (t *idleTimer) start(received time.Time) {
+	if t.after == 0 {
+		return
 	}
+	if received.IsZero() || t.held {
+		received, t.held = time.Now(), false
+	}
+	t.since.Store(int64(received.Sub(t.made)))
 }
 
 // end ends the timer.

@@ -79,7 +79,7 @@ func (events) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
 
 // HandleRPC keeps a call's record.
 func (events) HandleRPC(ctx context.Context, e stats.RPCStats) {
-	switch e.(type) {
+	switch e := e.(type) {
 	case *stats.OutHeader:
 		if r := recordOf(ctx); r != nil {
 			r.phase.CompareAndSwap(phaseWaiting, phaseSent)
@@ -92,7 +92,10 @@ func (events) HandleRPC(ctx context.Context, e stats.RPCStats) {
 		if r := recordOf(ctx); r != nil {
 			r.trailers.Store(true)
 		}
-	default: // every message is an event, too: nothing is looked for in its context
+	case *stats.InPayload: // of every message: nothing is looked for in its context
+		if f, ok := e.Payload.(*frame); ok {
+			f.received = e.RecvTime
+		}
 	}
 }
 

@@ -219,7 +219,7 @@ func (r *run) try(ctx context.Context, p *pass) outcome.Outcome {
 		if !r.opened() {
 			return outcome.Outcome{}
 		}
-		idle.start()
+		idle.start(time.Time{})
 	}
 	ignored, err := r.receive(s, idle)
 	switch {
@@ -254,13 +254,13 @@ func (r *run) receive(s *rpc, idle *idleTimer) (ignored *outcome.Outcome, err er
 		}
 		if keep {
 			r.noteMessage()
-			if !r.yield(Message{Data: data}, nil) {
+			if !r.yield(Message{Data: data, Received: f.received, idle: idle}, nil) {
 				r.left = true
 				return nil, nil
 			}
 		}
 		f.free()
-		idle.start()
+		idle.start(f.received)
 	}
 }
 

@@ -116,11 +116,12 @@ func TestNotIdle(t *testing.T) {
 			return nil
 		})
 		n := 0
-		for _, err := range u.Stream(t.Context(), upstream.Call{Method: "/test.Service/Watch", IdleTimeout: 10 * time.Second}) {
+		for m, err := range u.Stream(t.Context(), upstream.Call{Method: "/test.Service/Watch", IdleTimeout: 10 * time.Second}) {
 			if err != nil {
 				t.Fatal(err)
 			}
 			n++
+			m.Hold()
 			elapse(time.Hour)
 		}
 		if n != 5 {
@@ -142,11 +143,12 @@ func TestIdleAfterMessages(t *testing.T) {
 		for _, busy := range []time.Duration{0, 4 * time.Second, time.Hour} {
 			var asked time.Time
 			n := 0
-			for _, err := range u.Stream(t.Context(), upstream.Call{Method: "/test.Service/Watch", IdleTimeout: 10 * time.Second}) {
+			for m, err := range u.Stream(t.Context(), upstream.Call{Method: "/test.Service/Watch", IdleTimeout: 10 * time.Second}) {
 				if err != nil {
 					break
 				}
 				if n++; n == 4 {
+					m.Hold()
 					elapse(busy)
 				}
 				asked = time.Now()
