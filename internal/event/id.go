@@ -11,6 +11,7 @@ package event
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"strconv"
 	"strings"
 )
@@ -55,7 +56,7 @@ func (id ID) IsZero() bool { return id.Position == 0 && id.Mark == (Mark{}) && !
 // Append appends the text form of id to dst. A backend cursor that would make the id longer than MaxLen is left out.
 func (id ID) Append(dst []byte) []byte {
 	start := len(dst)
-	dst = strconv.AppendUint(dst, uint64(id.Position), 10)
+	dst = appendPosition(dst, id.Position)
 	dst = append(dst, '.')
 	if id.End {
 		dst = append(dst, id.Check[:]...)
@@ -64,7 +65,7 @@ func (id ID) Append(dst []byte) []byte {
 	dst = append(dst, id.Mark[:]...)
 	if id.Snapshot != 0 {
 		dst = append(dst, "~s"...)
-		dst = strconv.AppendUint(dst, uint64(id.Snapshot), 10)
+		dst = appendPosition(dst, id.Snapshot)
 	}
 	const overhead = len("~c") + checkLen
 	if id.Backend != nil && len(dst)-start+overhead+base64.RawURLEncoding.EncodedLen(len(id.Backend)) <= MaxLen {
@@ -73,6 +74,27 @@ func (id ID) Append(dst []byte) []byte {
 		dst = base64.RawURLEncoding.AppendEncode(dst, id.Backend)
 	}
 	return dst
+}
+
+// appendPosition appends a position in decimal. Those that a log begins with have sixteen digits, as all after them.
+func appendPosition(dst []byte, p Position) []byte {
+	if p < 1e15 || p >= 1e16 {
+		return strconv.AppendUint(dst, uint64(p), 10)
+	}
+	dst = binary.LittleEndian.AppendUint64(dst, eight(uint64(p/1e8)))
+	return binary.LittleEndian.AppendUint64(dst, eight(uint64(p%1e8)))
+}
+
+// eight has the eight digits of a number below 10⁸, the first in the lowest byte. It divides in two what is in each part
+// of a word, until there is one digit in each byte: by 10⁴, and then by 100 and by 10 with products that are exact for
+// numbers so small.
+func eight(n uint64) uint64 {
+	n = n/10_000 | n%10_000<<32
+	hundreds := n * 5243 >> 19 & 0x0000007f_0000007f
+	n = hundreds | (n-100*hundreds)<<16
+	tens := n * 103 >> 10 & 0x000f000f_000f000f
+	n = tens | (n-10*tens)<<8
+	return n | 0x30303030_30303030
 }
 
 // String is the text form of id.

@@ -2,6 +2,7 @@ package event_test
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -30,6 +31,25 @@ func TestIDRoundTrip(t *testing.T) {
 		}
 		if diff := cmp.Diff(id, got); diff != "" {
 			t.Errorf("%s: Parse(%q) (-want +got):\n%s", name, text, diff)
+		}
+	}
+}
+
+// TestPositions prints positions of all lengths, and of the longest some with each group of four digits in each place.
+func TestPositions(t *testing.T) {
+	check := func(p uint64) {
+		t.Helper()
+		if got, want := event.At(event.Position(p), event.Mark{}).String(), strconv.FormatUint(p, 10); got[:strings.IndexByte(got, '.')] != want {
+			t.Fatalf("%d is printed as %q", p, got)
+		}
+	}
+	for power := uint64(1); power < 1e19; power *= 10 {
+		check(power - 1)
+		check(power)
+	}
+	for group := range uint64(10_000) {
+		for place := uint64(1); place <= 1e12; place *= 10_000 {
+			check(1_763_776_012_345_678/place/10_000*place*10_000 + group*place + 1_763_776_012_345_678%place)
 		}
 	}
 }

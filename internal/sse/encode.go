@@ -16,31 +16,33 @@ import (
 // There is always at least one data line, since a block without data dispatches nothing. Readers get data back with
 // LF for every line end; bytes that are not UTF-8 go out as they are and are read as U+FFFD.
 func AppendFrame(dst, id []byte, name EventName, data []byte) []byte {
-	dst = appendFields(dst, id, name)
+	dst = appendID(dst, id)
+	dst = append(dst, name.line()...)
 	dst = appendLines(dst, dataField, data)
 	return append(dst, '\n')
 }
 
-// Begin appends a frame up to where its data begins, for data that is appended in place. It must hold no line end, which
-// JSON without white space does not; [End] completes the frame, which is then as AppendFrame makes it.
-func Begin(dst, id []byte, name EventName) []byte {
-	return append(appendFields(dst, id, name), dataField...)
+// Begin appends the beginning of a frame, up to where its id begins, for a frame that is made in place: the caller appends
+// an id, calls [Data], appends data, and calls [End]. Neither id nor data may hold a line end, or the id a NUL, which the
+// bridge's ids and JSON without white space do not; the frame is then as AppendFrame makes it.
+func Begin(dst []byte) []byte { return append(dst, idField...) }
+
+// Data goes on with the frame that [Begin] has begun, behind its id, up to where its data begins.
+func Data(dst []byte, name EventName) []byte {
+	if name.IsZero() {
+		return append(dst, "\n"+dataField...)
+	}
+	return append(dst, name.between...)
 }
 
-// End completes the frame that [Begin] has begun, behind its data.
+// End completes the frame, behind its data.
 func End(dst []byte) []byte { return append(dst, "\n\n"...) }
 
-const dataField = "data: "
-
-func appendFields(dst, id []byte, name EventName) []byte {
-	dst = appendID(dst, id)
-	if !name.IsZero() {
-		dst = append(dst, "event: "...)
-		dst = append(dst, name.name...)
-		dst = append(dst, '\n')
-	}
-	return dst
-}
+const (
+	idField    = "id: "
+	eventField = "event: "
+	dataField  = "data: "
+)
 
 // AppendComment appends a comment, which readers ignore: ":\n\n" for an empty text, else ": <line>\n" for each line of
 // text and an empty line. It is what keeps a quiet connection alive.
@@ -101,7 +103,7 @@ func appendID(dst, id []byte) []byte {
 			return dst
 		}
 	}
-	dst = append(dst, "id: "...)
+	dst = append(dst, idField...)
 	dst = append(dst, id...)
 	return append(dst, '\n')
 }

@@ -42,10 +42,11 @@ func TestAppendFrame(t *testing.T) {
 			if diff := cmp.Diff("before"+test.want, string(got)); diff != "" {
 				t.Errorf("frame (-want +got):\n%s", diff)
 			}
-			if strings.ContainsAny(test.data, "\r\n") {
+			if strings.ContainsAny(test.data, "\r\n") || test.id == "" || strings.ContainsAny(test.id, "\x00\r\n") {
 				return
 			}
-			got = sse.End(append(sse.Begin([]byte("before"), []byte(test.id), test.eventName), test.data...))
+			got = sse.Data(append(sse.Begin([]byte("before")), test.id...), test.eventName)
+			got = sse.End(append(got, test.data...))
 			if diff := cmp.Diff("before"+test.want, string(got)); diff != "" {
 				t.Errorf("frame made in place (-want +got):\n%s", diff)
 			}

@@ -24,22 +24,19 @@ type Encoder struct {
 	output   protoreflect.FullName
 	program  *render.Program
 	namer    namer
-	cases    protoreflect.OneofDescriptor // not nil: data is the set case's value
+	cases    bool // data is the value of the namer's oneof's set case
 	badNames atomic.Int64
 }
 
 // NewEncoder makes the Encoder of a method. It relies on what the schema has checked: that the oneof or field of the
 // event type belongs to the response message, and that the literal is within the grammar.
 func NewEncoder(m *schema.Method) *Encoder {
-	e := &Encoder{
+	return &Encoder{
 		output:  m.Output.FullName(),
 		program: render.NewTypes(resolver(m.Types)).Program(m.Output),
 		namer:   newNamer(m.Output, m.Stream.Event),
+		cases:   m.Stream.CaseValue && m.Stream.Event.Oneof != nil,
 	}
-	if m.Stream.CaseValue {
-		e.cases = e.namer.oneof
-	}
-	return e
 }
 
 // BadNames is how many events had a type that is not within the grammar of event types, and were sent under the
@@ -82,40 +79,35 @@ const roomFactor, roomForFields = 2, 512
 
 // appendFrame writes the frame in place.
 func (e *Encoder) appendFrame(dst []byte, id event.ID, wire []byte) []byte {
-	var text [event.MaxLen]byte
-	idText := id.Append(text[:0])
-	out, err := e.event(dst, idText, wire)
-	if err == nil {
-		return out
-	}
-	bad := e.undecodable(err, wire)
-	if e.Undecodable != nil {
-		e.told.Do(func() { e.Undecodable(bad) })
-	}
-	return sse.AppendFrame(dst, idText, undecodableName, appendUndecodable(nil, bad))
-}
-
-// event appends the frame of a message that can be rendered.
-func (e *Encoder) event(dst, id, wire []byte) ([]byte, error) {
 	m, err := e.program.Open(wire)
 	if err != nil {
-		return dst, err
+		return e.appendUndecodable(dst, id, err, wire)
 	}
-	defer m.Close()
 	name, ok := e.namer.name(m)
-	dst = sse.Begin(dst, id, name)
-	if e.cases != nil {
-		dst, err = m.AppendCase(dst, e.cases)
+	out := sse.Data(id.Append(sse.Begin(dst)), name)
+	if e.cases {
+		out, err = m.AppendCase(out, e.namer.oneof)
 	} else {
-		dst, err = m.AppendJSON(dst)
+		out, err = m.AppendJSON(out)
 	}
+	m.Close()
 	if err != nil {
-		return dst, err
+		return e.appendUndecodable(dst, id, err, wire)
 	}
 	if !ok {
 		e.badNames.Add(1)
 	}
-	return sse.End(dst), nil
+	return sse.End(out)
+}
+
+// appendUndecodable writes the frame that stands in for a message that cannot be rendered.
+func (e *Encoder) appendUndecodable(dst []byte, id event.ID, err error, wire []byte) []byte {
+	bad := e.undecodable(err, wire)
+	if e.Undecodable != nil {
+		e.told.Do(func() { e.Undecodable(bad) })
+	}
+	dst = sse.Data(id.Append(sse.Begin(dst)), undecodableName)
+	return sse.End(appendUndecodable(dst, bad))
 }
 
 func (e *Encoder) undecodable(err error, wire []byte) *UndecodableError {

@@ -14,61 +14,86 @@ import (
 )
 
 // namer gives each message its event type.
-//
-//   - At most one of oneof and field is set. Where neither is, the type is always fallback.
-//   - names holds what is known beforehand: by field number for a oneof, by enum number for an enum field. A zero name
-//     in it is one that is not within the grammar.
-//   - fallback is never zero.
-//   - recent has been given by a string field.
 type namer struct {
-	oneof    protoreflect.OneofDescriptor
-	field    protoreflect.FieldDescriptor
-	names    map[int32]sse.EventName
-	fallback sse.EventName
-	recent   *recent
+	by       by
+	oneof    render.Oneof
+	field    render.Field
+	presence bool                    // the field's
+	names    map[int32]sse.EventName // known beforehand, by a case's field or an enum's number; not within the grammar: zero
+	recent   *recent                 // given by a string field
+	fallback sse.EventName           // never zero
 }
 
+// by is what a message's event type comes from.
+type by uint8
+
+const (
+	byNothing by = iota // it is always the fallback
+	byCase
+	byEnum
+	byText
+)
+
 func newNamer(md protoreflect.MessageDescriptor, from schema.EventType) namer {
-	n := namer{oneof: from.Oneof, field: from.Field, fallback: fullName(md.FullName()), recent: new(recent)}
+	n := namer{fallback: fullName(md.FullName())}
 	if name, ok := eventName(from.Literal); ok {
 		n.fallback = name
 	}
 	switch {
-	case n.oneof != nil:
-		n.names = make(map[int32]sse.EventName)
-		for i := range n.oneof.Fields().Len() {
-			fd := n.oneof.Fields().Get(i)
-			n.names[int32(fd.Number())], _ = eventName(string(fd.Name()))
-		}
-	case n.field != nil && n.field.Kind() == protoreflect.EnumKind:
-		n.names = make(map[int32]sse.EventName)
-		values := n.field.Enum().Values()
-		for i := range values.Len() {
-			// Of several names of one number the first counts, as in protobuf JSON.
-			if _, seen := n.names[int32(values.Get(i).Number())]; !seen {
-				n.names[int32(values.Get(i).Number())], _ = eventName(string(values.Get(i).Name()))
-			}
-		}
+	case from.Oneof != nil:
+		n.by, n.oneof, n.names = byCase, render.OneofOf(from.Oneof), caseNames(from.Oneof)
+	case from.Field == nil:
+	case from.Field.Kind() == protoreflect.EnumKind:
+		n.by, n.names = byEnum, enumNames(from.Field.Enum())
+	default:
+		n.by, n.recent = byText, new(recent)
+	}
+	if from.Field != nil {
+		n.field, n.presence = render.FieldOf(from.Field), from.Field.HasPresence()
 	}
 	return n
+}
+
+func caseNames(od protoreflect.OneofDescriptor) map[int32]sse.EventName {
+	names := make(map[int32]sse.EventName)
+	for i := range od.Fields().Len() {
+		fd := od.Fields().Get(i)
+		names[int32(render.FieldOf(fd))], _ = eventName(string(fd.Name()))
+	}
+	return names
+}
+
+func enumNames(ed protoreflect.EnumDescriptor) map[int32]sse.EventName {
+	names := make(map[int32]sse.EventName)
+	for i := range ed.Values().Len() {
+		// Of several names of one number the first counts, as in protobuf JSON.
+		value := ed.Values().Get(i)
+		if _, seen := names[int32(value.Number())]; !seen {
+			names[int32(value.Number())], _ = eventName(string(value.Name()))
+		}
+	}
+	return names
 }
 
 // name is the message's event type. It reports false where there is a type that is not within the grammar, and the
 // fallback stands in for it.
 func (n *namer) name(m render.Message) (sse.EventName, bool) {
 	var name sse.EventName
-	switch {
-	case n.oneof != nil:
-		number := m.Case(n.oneof)
-		if number == 0 {
+	switch n.by {
+	case byNothing:
+		return n.fallback, true
+	case byCase:
+		set := m.Case(n.oneof)
+		if set == 0 {
 			return n.fallback, true
 		}
-		name = n.names[int32(number)]
-	case n.field == nil || n.field.HasPresence() && !m.Has(n.field):
-		return n.fallback, true
-	case n.names != nil:
+		name = n.names[int32(set)]
+	case byEnum:
+		if n.presence && !m.Has(n.field) {
+			return n.fallback, true
+		}
 		name = n.names[int32(m.Enum(n.field))]
-	default:
+	case byText:
 		text := m.Text(n.field)
 		if len(text) == 0 {
 			return n.fallback, true

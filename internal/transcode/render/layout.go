@@ -87,7 +87,7 @@ func (l *layout) find(number uint64) uint32 {
 	return l.sparse[number]
 }
 
-// field is how one field is read and written. It fills a cache line: what reading needs comes first.
+// field is how one field is read and written. What reading needs comes first.
 type field struct {
 	mask   uint64 // the bits of a number that count
 	number protowire.Number
@@ -101,6 +101,22 @@ type field struct {
 	sub    *Program
 	enum   *enum
 	full   *protoreflect.FullName // for errors
+
+	head [headLen]byte // the beginning of name
+}
+
+// headLen is how much of a name is copied at once: more than most have.
+const headLen = 32
+
+// appendName appends the field's name. Where there is room it writes more than that, since what is behind dst is
+// written next in any case.
+func (f *field) appendName(dst []byte) []byte {
+	if at := len(dst); len(f.name) <= headLen && cap(dst)-at >= headLen {
+		dst = dst[:at+headLen]
+		*(*[headLen]byte)(dst[at:]) = f.head
+		return dst[:at+len(f.name)]
+	}
+	return append(dst, f.name...)
 }
 
 // shape is how a field's occurrences make up its value.
@@ -127,6 +143,7 @@ func newField(t *Types, fd protoreflect.FieldDescriptor) field {
 		value:  form.value,
 		full:   new(fd.FullName()),
 	}
+	copy(f.head[:], f.name)
 	if f.name == "" {
 		f.value = unnameable
 	}

@@ -157,7 +157,7 @@ func (s *scratch) compare(key *field, a, b uint64) int {
 func (s *scratch) entry(dst []byte, key, value *field, e entry, depth int) ([]byte, *Error) {
 	var err *Error
 	if key.value == str {
-		dst, err = s.prefixed(dst, ",", key, e.key)
+		dst, err = s.string(append(dst, ','), key, e.key)
 	} else {
 		dst = append(appendKey(append(dst, ',', '"'), key.value, e.key), '"')
 	}
@@ -165,7 +165,7 @@ func (s *scratch) entry(dst []byte, key, value *field, e entry, depth int) ([]by
 	case err != nil:
 		return dst, err
 	case value.value == str:
-		return s.prefixed(dst, ":", value, e.value)
+		return s.string(append(dst, ':'), value, e.value)
 	case e.unset:
 		depth = max(depth, 1) // what is not there is not too deep
 	}

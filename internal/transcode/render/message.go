@@ -27,47 +27,52 @@ func (p *Program) Open(wire []byte) (Message, error) {
 	m := Message{s}
 	l, fr, err := s.read(p, span(0, len(wire)), 0, maxDepth-1)
 	s.opened = opened{p, l, fr}
-	if err == nil {
-		return m, nil
+	if err != nil {
+		why := m.explain(err)
+		m.Close()
+		return Message{}, why
 	}
-	defer m.Close()
-	return Message{}, m.explain(err)
+	return m, nil
 }
 
 // Close gives back the memory that m uses.
 func (m Message) Close() { m.s.release() }
 
-// place is where a field of the message is among its layout's.
-func place(fd protoreflect.FieldDescriptor) int { return fd.Index() + 1 }
+// Field is a field of a message itself, no extension.
+type Field int // its place in the layout
+
+// FieldOf is the field of a descriptor.
+func FieldOf(fd protoreflect.FieldDescriptor) Field { return Field(fd.Index() + 1) }
 
 // Has reports whether a field is set: one without presence is not where it has its default value.
-func (m Message) Has(fd protoreflect.FieldDescriptor) bool { return m.s.has(m.s.fr, place(fd)) }
+func (m Message) Has(f Field) bool { return m.s.has(m.s.fr, int(f)) }
 
 // Enum is the value of a singular enum field; 0 where it is not set.
-func (m Message) Enum(fd protoreflect.FieldDescriptor) protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(m.s.number(m.s.fr, place(fd)))
+func (m Message) Enum(f Field) protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(m.s.number(m.s.fr, int(f)))
 }
 
 // Text is the value of a singular string field; nil where it is not set. It points into the message.
-func (m Message) Text(fd protoreflect.FieldDescriptor) []byte {
-	if !m.Has(fd) {
+func (m Message) Text(f Field) []byte {
+	if !m.Has(f) {
 		return nil
 	}
-	return m.s.text(m.s.slots[m.s.fr.slots+place(fd)].bits)
+	return m.s.text(m.s.slots[m.s.fr.slots+int(f)].bits)
 }
 
-// Case is the number of a oneof's set case; 0 where none is.
-func (m Message) Case(od protoreflect.OneofDescriptor) protoreflect.FieldNumber {
-	return m.s.l.fields[m.set(od)].number
-}
+// Oneof is a oneof of a message.
+type Oneof int // its place in the layout's oneofs
 
-// set is the place of a oneof's set case; 0 where none is.
-func (m Message) set(od protoreflect.OneofDescriptor) int {
-	oneof := m.s.l.oneofs[od.Index()]
+// OneofOf is the oneof of a descriptor.
+func OneofOf(od protoreflect.OneofDescriptor) Oneof { return Oneof(od.Index()) }
+
+// Case is a oneof's set case; 0 where none is.
+func (m Message) Case(o Oneof) Field {
+	oneof := m.s.l.oneofs[o]
 	if oneof == 0 {
 		return 0
 	}
-	return int(m.s.seen[m.s.fr.seen+m.s.l.words+int(oneof)-1])
+	return Field(m.s.seen[m.s.fr.seen+m.s.l.words+int(oneof)-1])
 }
 
 // AppendJSON appends the whole message. The error is an [*Error]; dst is then returned as it was.
@@ -81,8 +86,8 @@ func (m Message) AppendJSON(dst []byte) ([]byte, error) {
 
 // AppendCase appends the value of a oneof's set case alone, or the whole message where none is set. The other fields
 // are not written, but all of them must be well formed, and so must what is in an Any.
-func (m Message) AppendCase(dst []byte, od protoreflect.OneofDescriptor) ([]byte, error) {
-	set := m.set(od)
+func (m Message) AppendCase(dst []byte, o Oneof) ([]byte, error) {
+	set := int(m.Case(o))
 	if set == 0 {
 		return m.AppendJSON(dst)
 	}

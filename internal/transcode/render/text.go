@@ -3,6 +3,7 @@ package render
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -19,10 +20,27 @@ var plain = func() (t [256]bool) {
 // appendText appends text as a JSON string, in which <, >, &, U+2028 and U+2029 are escaped, too. It reports false for
 // text that is not UTF-8.
 func appendText(dst, text []byte) ([]byte, bool) {
-	dst = append(dst, '"')
+	start := len(dst) + 1
+	end := start + len(text)
+	if end >= cap(dst) {
+		return appendRest(append(dst, '"'), text)
+	}
+	dst = dst[:end+1]
+	dst[start-1] = '"'
+	if n := copyPlain(dst[start:end], text); n < len(text) {
+		return appendRest(dst[:start+n], text[n:])
+	}
+	dst[end] = '"'
+	return dst, true
+}
+
+// appendRest appends the rest of a JSON string, whatever is in it, and its end.
+func appendRest(dst, text []byte) ([]byte, bool) {
 	for {
-		n := plainPrefix(text)
-		dst = append(dst, text[:n]...)
+		dst = slices.Grow(dst, len(text)+1)
+		start := len(dst)
+		n := copyPlain(dst[start:start+len(text)], text)
+		dst = dst[:start+n]
 		if n == len(text) {
 			return append(dst, '"'), true
 		}
@@ -43,22 +61,6 @@ func appendText(dst, text []byte) ([]byte, bool) {
 			text = text[3:]
 		}
 	}
-}
-
-// appendPlain appends a prefix, and text as a JSON string. It appends nothing, and reports false, where text is not all
-// plain or dst has no room: this is for what is the case nearly always.
-func appendPlain(dst []byte, prefix string, text []byte) ([]byte, bool) {
-	start := len(dst)
-	end := start + len(prefix) + len(text) + 2
-	if end > cap(dst) || plainPrefix(text) != len(text) {
-		return dst, false
-	}
-	dst = dst[:end]
-	start += copy(dst[start:], prefix)
-	dst[start] = '"'
-	copy(dst[start+1:], text)
-	dst[end-1] = '"'
-	return dst, true
 }
 
 // appendEscape appends an ASCII character that may not stand for itself.
@@ -98,35 +100,102 @@ func foreignPrefix(text []byte) (int, bool) {
 	return i, true
 }
 
-// plainPrefix is the length of the prefix of text that is all plain. It looks at eight bytes at once; the last eight may
-// overlap those before.
-func plainPrefix(text []byte) int {
-	i := 0
-	if len(text) >= 8 {
-		for ; i < len(text)-8; i += 8 {
-			if odd := special(binary.LittleEndian.Uint64(text[i:])); odd != 0 {
-				return i + bits.TrailingZeros64(odd)>>3
-			}
-		}
-		i = len(text) - 8
-		if odd := special(binary.LittleEndian.Uint64(text[i:])); odd != 0 {
-			return i + bits.TrailingZeros64(odd)>>3
-		}
-		return len(text)
+// copyPlain copies text to dst, which has at least its length, up to the first byte that is not plain, and returns how
+// much that is; what is then behind it is undefined. It takes many bytes at once, and the last may overlap those before.
+func copyPlain(dst, text []byte) int {
+	last := len(text) - 16
+	if last < 0 {
+		return copyShort(dst, text)
 	}
-	for i < len(text) && plain[text[i]] {
-		i++
+	i := 0
+	if len(text) >= 64 {
+		i = copyBlocks(dst, text)
+	}
+	for ; ; i = min(i+16, last) {
+		from, to := (*[16]byte)(text[i:i+16]), (*[16]byte)(dst[i:i+16])
+		a, b := binary.LittleEndian.Uint64(from[:8]), binary.LittleEndian.Uint64(from[8:])
+		binary.LittleEndian.PutUint64(to[:8], a)
+		binary.LittleEndian.PutUint64(to[8:], b)
+		if (special(a)|special(b))&highs != 0 {
+			return i + plainOf(a, b, 8)
+		}
+		if i == last {
+			return len(text)
+		}
+	}
+}
+
+// copyBlocks copies blocks of 32 bytes as long as all of them are plain, and at least 16 bytes are left. It returns how
+// much that is.
+func copyBlocks(dst, text []byte) int {
+	dst = dst[:len(text)]
+	i := 0
+	for ; i < len(text)-48; i += 32 {
+		from, to := (*[32]byte)(text[i:i+32]), (*[32]byte)(dst[i:i+32])
+		a, b := binary.LittleEndian.Uint64(from[:8]), binary.LittleEndian.Uint64(from[8:])
+		binary.LittleEndian.PutUint64(to[:8], a)
+		binary.LittleEndian.PutUint64(to[8:], b)
+		odd := special(a) | special(b)
+		a, b = binary.LittleEndian.Uint64(from[16:]), binary.LittleEndian.Uint64(from[24:])
+		binary.LittleEndian.PutUint64(to[16:], a)
+		binary.LittleEndian.PutUint64(to[24:], b)
+		odd |= special(a) | special(b)
+		if odd&highs != 0 {
+			break
+		}
 	}
 	return i
 }
 
-// Every byte of a word.
+// copyShort is copyPlain for text of fewer than 16 bytes.
+func copyShort(dst, text []byte) int {
+	n := len(text)
+	dst = dst[:n]
+	if n < 4 {
+		for i, c := range text {
+			if !plain[c] {
+				return i
+			}
+			dst[i] = c
+		}
+		return n
+	}
+	var a, b uint64
+	second := n - 8
+	if n >= 8 {
+		a, b = binary.LittleEndian.Uint64(text), binary.LittleEndian.Uint64(text[second:])
+		binary.LittleEndian.PutUint64(dst, a)
+		binary.LittleEndian.PutUint64(dst[second:], b)
+	} else {
+		second = n - 4
+		c, d := binary.LittleEndian.Uint32(text), binary.LittleEndian.Uint32(text[second:])
+		binary.LittleEndian.PutUint32(dst, c)
+		binary.LittleEndian.PutUint32(dst[second:], d)
+		a, b = uint64(c)|spaces, uint64(d)|spaces
+	}
+	if (special(a)|special(b))&highs != 0 {
+		return plainOf(a, b, second)
+	}
+	return n
+}
+
+// plainOf is how many bytes are plain of two words that are not all plain, of which the second is at a place.
+func plainOf(a, b uint64, second int) int {
+	if odd := special(a) & highs; odd != 0 {
+		return bits.TrailingZeros64(odd) >> 3
+	}
+	return second + bits.TrailingZeros64(special(b)&highs)>>3
+}
+
+// Every byte of a word, and its upper half full of spaces.
 const (
-	ones  = 0x0101010101010101
-	highs = 0x8080808080808080
+	ones   = 0x0101010101010101
+	highs  = 0x8080808080808080
+	spaces = 0x2020202000000000
 )
 
-// special has the highest bit of the first byte that is not plain set, and none where all eight are.
+// special has the highest bit of the first byte that is not plain set, and that of none where all eight are. Its other
+// bits mean nothing.
 //
 // x - ones borrows in a byte that is zero: that, or a byte that has its highest bit set, shows in that bit. Bytes behind
 // the first may show by a borrow from it; so only the first counts. Two characters that differ in one bit are looked
@@ -136,5 +205,5 @@ func special(x uint64) uint64 {
 	quote := (x | ones*4) ^ ones*'&' // " and &
 	angle := (x | ones*2) ^ ones*'>' // < and >
 	slash := x ^ ones*'\\'
-	return (x | control | (quote - ones) | (angle - ones) | (slash - ones)) & highs
+	return control | (quote - ones) | (angle - ones) | (slash - ones)
 }

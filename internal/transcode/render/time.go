@@ -1,6 +1,9 @@
 package render
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
 // isTime reports whether a form is that of seconds and nanoseconds.
 func (f wellKnown) isTime() bool { return f == timestamp || f == duration }
@@ -124,14 +127,17 @@ func (s *scratch) timestamp(dst []byte, seconds int64, nanos int32) ([]byte, *Er
 		s.date.set(today)
 	}
 	clock := uint32(sinceYear1 % day)
-	text := s.date.text[:]
+	start := len(dst)
+	dst = slices.Grow(dst, len(s.date.text))
+	text := dst[start : start+len(s.date.text)]
+	*(*[len(s.date.text)]byte)(text) = s.date.text
 	put(text[12:], clock/3600)
 	put(text[15:], clock/60%60)
 	put(text[18:], clock%60)
 	end := len(`"2006-01-02T15:04:05`)
 	end += putDecimals(text[end:], uint32(nanos))
 	text[end], text[end+1] = 'Z', '"'
-	return append(dst, text[:end+2]...), nil
+	return dst[:start+end+2], nil
 }
 
 // emptyDate is the text of no day. What is behind the seconds is written each time.

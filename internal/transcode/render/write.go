@@ -48,18 +48,19 @@ func (s *scratch) fields(dst []byte, l *layout, fr frame, depth int) ([]byte, *E
 			index := word<<6 + bits.TrailingZeros64(set)
 			f := &l.fields[index]
 			sl := &s.slots[fr.slots+index]
+			dst = f.appendName(dst)
 			switch {
 			case f.value == str && f.shape < list:
 				var ok bool
-				if dst, ok = appendPlain(dst, f.name, s.text(sl.bits)); !ok {
-					dst, err = s.prefixed(dst, f.name, f, sl.bits)
+				if dst, ok = appendText(dst, s.text(sl.bits)); !ok {
+					err = s.failText(f)
 				}
 			case f.shape == message:
-				dst, err = s.message(append(dst, f.name...), f.sub, sl.bits, sl.more, depth)
+				dst, err = s.message(dst, f.sub, sl.bits, sl.more, depth)
 			case f.shape < list:
-				dst, err = s.value(append(dst, f.name...), f, sl.bits, 0, depth)
+				dst, err = s.value(dst, f, sl.bits, 0, depth)
 			default:
-				dst, err = s.field(append(dst, f.name...), f, *sl, depth)
+				dst, err = s.field(dst, f, *sl, depth)
 			}
 			if err != nil {
 				return dst, err
@@ -110,7 +111,7 @@ func (s *scratch) value(dst []byte, f *field, v uint64, more uint32, depth int) 
 	case double:
 		return appendFloat(dst, math.Float64frombits(v), 64), nil
 	case str:
-		return s.prefixed(dst, "", f, v)
+		return s.string(dst, f, v)
 	case octets:
 		dst = base64.StdEncoding.AppendEncode(append(dst, '"'), s.text(v))
 		return append(dst, '"'), nil
@@ -121,13 +122,9 @@ func (s *scratch) value(dst []byte, f *field, v uint64, more uint32, depth int) 
 	}
 }
 
-// prefixed writes a prefix and a string.
-func (s *scratch) prefixed(dst []byte, prefix string, f *field, v uint64) ([]byte, *Error) {
-	text := s.text(v)
-	if out, ok := appendPlain(dst, prefix, text); ok {
-		return out, nil
-	}
-	dst, ok := appendText(append(dst, prefix...), text)
+// string writes a string.
+func (s *scratch) string(dst []byte, f *field, v uint64) ([]byte, *Error) {
+	dst, ok := appendText(dst, s.text(v))
 	if !ok {
 		return dst, s.failText(f)
 	}
