@@ -34,8 +34,9 @@ import (
 // minSealedAge is how long an ended run is kept at least, so that who was away still learns of the end.
 const minSealedAge = 60 * time.Second
 
-// sweepEvery is how often logs are looked at for what has grown too old.
-const sweepEvery = time.Second
+// sweepEvery is how often logs are looked at for what has grown too old. It is rare because it goes through all of them:
+// of ten thousand, each for one client, little is in the processor's caches.
+const sweepEvery = 5 * time.Second
 
 // Errors of Subscribe, beside *BusyError.
 var (

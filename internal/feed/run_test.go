@@ -76,7 +76,7 @@ func TestSealedRunsAreKeptForTheRetention(t *testing.T) {
 		late.read()
 		late.expect("open one end:9")
 		late.Close()
-		time.Sleep(3 * time.Second)
+		time.Sleep(7 * time.Second) // a minute is over, and logs are looked at every five seconds
 		synctest.Wait()
 		if s := w.feed.Stats(); s.Runs != 0 {
 			t.Errorf("%d runs are kept", s.Runs)
