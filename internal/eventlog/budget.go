@@ -56,7 +56,7 @@ func (b *Budget) Used() int64 { return b.used.Load() }
 // log, so it may be called with locks held; what is appended next makes the room.
 func (b *Budget) Hold(delta int) {
 	switch {
-	case b == nil:
+	case b == nil || delta == 0: // as with most records: segments are counted whole
 	case delta < 0:
 		b.shrank(-delta)
 	default:
