@@ -1,6 +1,6 @@
 //go:build linux
 
-// Package kernel is the limit: what delivering costs when a program does nothing but write(2), once for each reader and
+// Package kernel is the limit: what delivering costs when a program does nothing but send(2), once for each reader and
 // event. It parses no more of HTTP than it must to be asked like the others.
 package kernel
 

@@ -13,11 +13,13 @@ import (
 // patienceMillis is how long a write waits for a reader that does not read before it is given up.
 const patienceMillis = 30_000
 
-// write writes all of data, and closes the descriptor when it cannot. The system call is made without telling Go's
-// scheduler: the socket never blocks, and the loop has a thread of its own.
+// write sends all of data, and closes the descriptor when it cannot. The system call is made without telling Go's
+// scheduler: the socket never blocks, and the loop has a thread of its own. To a socket send(2) costs a little less than
+// write(2), which first finds out that it is one.
 func write(fd int, data []byte) (ok bool) {
 	for len(data) > 0 {
-		n, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data))) //nolint:gosec // as syscall.Write does
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(data))), //nolint:gosec // as syscall.Write does
+			uintptr(len(data)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 		switch {
 		case errno == 0:
 			data = data[n:]
