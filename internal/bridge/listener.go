@@ -49,7 +49,7 @@ func (b *Bridge) listen(ctx context.Context) (main, admin net.Listener, err erro
 // mainServer serves clients: HTTP/1.1, and HTTP/2 by negotiation where there is TLS, with prior knowledge (h2c) where
 // there is none.
 func (b *Bridge) mainServer() (*http.Server, error) {
-	server := newServer(roomy(b.handler), b.settings.HeaderBytes, b.logger)
+	server := newServer(b.handler, b.settings.HeaderBytes, b.logger)
 	server.HTTP2 = &http.HTTP2Config{
 		MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: b.settings.WriteTimeout,
 	}
@@ -80,30 +80,10 @@ func newServer(h http.Handler, headerBytes int, logger *slog.Logger) *http.Serve
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
+		Handler: h, ConnContext: delivery.ConnContext, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
 		Protocols: protocols, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 }
-
-// roomy has the stack grow once, while there is little on it. Handlers need 8 KB, and a goroutine begins with less: each
-// time that it does not suffice all that is on it is moved, which costs more the deeper it is.
-func roomy(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		grow()
-		next.ServeHTTP(w, r)
-	})
-}
-
-// grow uses much of the stack for a moment.
-//
-//go:noinline
-func grow() {
-	var room [5 << 10]byte
-	use(&room)
-}
-
-//go:noinline
-func use(*[5 << 10]byte) {}
 
 // serve serves on ln, which is closed at the end.
 func serve(work *sync.WaitGroup, server *http.Server, ln net.Listener, failed chan<- error) {

@@ -42,7 +42,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		tcp, ok := conn.(*net.TCPConn)
+		tcp, ok := conn.(tcpConn)
 		if !ok {
 			return conn, nil
 		}
@@ -54,14 +54,14 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 }
 
 // take counts the connection; nil where there is no room for it.
-func (l *boundedListener) take(tcp *net.TCPConn) *socket {
+func (l *boundedListener) take(tcp tcpConn) *socket {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.count >= l.limit {
 		return nil
 	}
 	l.count++
-	s := &socket{TCPConn: tcp, from: l}
+	s := &socket{tcpConn: tcp, from: l}
 	l.open[s] = struct{}{}
 	return s
 }
@@ -80,12 +80,12 @@ func (l *boundedListener) reset() {
 	defer l.mu.Unlock()
 	for s := range l.open {
 		_ = s.SetLinger(0)
-		_ = s.TCPConn.Close() // counted out by who holds it
+		_ = s.tcpConn.Close() // counted out by who holds it
 	}
 }
 
 // refuse resets the connection: a close would leave the kernel with its rest.
-func (l *boundedListener) refuse(tcp *net.TCPConn) {
+func (l *boundedListener) refuse(tcp tcpConn) {
 	_ = tcp.SetLinger(0)
 	_ = tcp.Close()
 	l.refused++
@@ -96,19 +96,41 @@ func (l *boundedListener) refuse(tcp *net.TCPConn) {
 	}
 }
 
+// tcpConn is a TCP connection: net's, or delivery's.
+type tcpConn interface {
+	net.Conn
+	SetLinger(seconds int) error
+	CloseWrite() error
+}
+
 // socket is an accepted connection that counts until it is closed. It is not one over another: whoever looks below TLS
 // must end here, or it would count for ever.
 type socket struct {
-	*net.TCPConn
+	tcpConn
 	from *boundedListener
 }
 
+// RemoteAddr is the client's address. It is what net/http asks for first, while there is little on its goroutine's stack,
+// and the time to have that grow once: handlers need 8 KB, and a goroutine begins with less. Each time that it does not
+// suffice all that is on it is moved, which costs more the deeper it is.
+func (s *socket) RemoteAddr() net.Addr {
+	var room [5 << 10]byte
+	use(&room)
+	return s.tcpConn.RemoteAddr()
+}
+
+//go:noinline
+func use(*[5 << 10]byte) {}
+
+// Counted is the connection itself.
+func (s *socket) Counted() net.Conn { return s.tcpConn }
+
 // Detach gives the connection up to who has its descriptor. It counts until release is called, once.
-func (s *socket) Detach() (tcp *net.TCPConn, release func()) {
+func (s *socket) Detach() (release func()) {
 	s.from.mu.Lock()
 	defer s.from.mu.Unlock()
 	delete(s.from.open, s)
-	return s.TCPConn, s.from.release
+	return s.from.release
 }
 
 // Close closes the connection, and counts it out.
@@ -119,5 +141,5 @@ func (s *socket) Close() error {
 		s.from.count--
 	}
 	s.from.mu.Unlock()
-	return s.TCPConn.Close()
+	return s.tcpConn.Close()
 }

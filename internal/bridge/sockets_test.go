@@ -99,10 +99,12 @@ func TestGivenUpSocketsCount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tcp, release := first.(interface {
-		Detach() (*net.TCPConn, func())
-	}).Detach()
-	_ = tcp.Close()
+	given := first.(interface {
+		Counted() net.Conn
+		Detach() func()
+	})
+	release := given.Detach()
+	_ = given.Counted().Close()
 	_ = first.Close() // it is not his any more
 	refused := dial()
 	defer refused.Close()

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"net"
+	"net/http"
 	"sync/atomic"
 	"time"
 )
@@ -12,9 +13,10 @@ const firstWrite = 16 << 10
 // generations tells descriptors that are used again from each other.
 var generations atomic.Int32
 
-// handOver gives the connection of from to a shard, which goes on with it when the caller returns: head and the first frames are
-// written here, since every request has a goroutine of its own. It is not ok where that cannot be; from is then as it was.
-func (d *Server) handOver(from net.Conn, head []byte, src Source, o Options) (ok bool) {
+// handOver gives the connection of from, which w is of, to a shard that goes on with it when the caller returns: head and
+// the first frames are written here, since every request has a goroutine of its own. It is not ok where that cannot be; from
+// is then as it was.
+func (d *Server) handOver(from net.Conn, w http.ResponseWriter, r *http.Request, src Source, o Options) (ok bool) {
 	if !d.system.hasDescriptor(from) {
 		return false
 	}
@@ -39,7 +41,7 @@ func (d *Server) handOver(from net.Conn, head []byte, src Source, o Options) (ok
 			s.abandon(c, err)
 		}
 	}()
-	if err = c.open(head, o); err == nil {
+	if err = c.open(d.heads.of(w.Header(), r), o); err == nil {
 		s.adopt(c)
 		o.Owner.OnKick(c)
 	}
@@ -56,12 +58,16 @@ func (c *conn) open(head []byte, o Options) error {
 	if o.Wait > 0 {
 		c.until = min(c.until, now+o.Wait)
 	}
-	head = c.src.Opening(head, retryFor(o))
+	buffer := headBuffers.Get().(*[]byte)
+	head = c.src.Opening(append(*buffer, head...), retryFor(o))
 	frames, err := c.src.Next(firstWrite)
 	if err != nil {
 		frames = nil // said again when it is c's turn
 	}
 	n, err := c.shard.poller.write(int(c.fd), head, frames)
+	if err != nil || n >= len(head) {
+		takeBack(buffer, head)
+	}
 	switch {
 	case err != nil:
 		return err

@@ -38,6 +38,7 @@ func serveAtLimit(t *testing.T, before bool) {
 		}
 		return src, o
 	})
+	s.ln.plain.Store(true) // net's connections cannot be had without another descriptor
 	served := func(path string, shards bool) {
 		src, o = newSource(), &owner{ended: make(chan error, 1)}
 		before := s.delivery.TakenOver()

@@ -14,7 +14,11 @@ import (
 func Listen(ctx context.Context, address string) (net.Listener, error) {
 	config := net.ListenConfig{Control: setListening, KeepAlive: -1}
 	config.SetMultipathTCP(false) // its sockets take none of TCP's options
-	return config.Listen(ctx, "tcp", address)
+	ln, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return newListener(ln.(*net.TCPListener))
 }
 
 // setListening sets what connections inherit. Without it they still work: nothing to do about an error.
@@ -28,6 +32,7 @@ func setListening(_, _ string, conn syscall.RawConn) error {
 			{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds(keepAlive)},
 			{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, seconds(keepAlive)},
 			{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveProbes},
+			{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 		} {
 			_ = unix.SetsockoptInt(int(fd), o.level, o.option, o.value)
 		}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/grpc-sse/grpc-sse/internal/delivery"
 )
 
 // TestAcceptedConnections: what is set on the listening socket, each connection has.
@@ -23,10 +25,6 @@ func TestAcceptedConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	raw, err := server.(*net.TCPConn).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for name, o := range map[string]struct{ level, option, want int }{
 		"SO_SNDBUF":        {unix.SOL_SOCKET, unix.SO_SNDBUF, 128 << 10},
 		"TCP_USER_TIMEOUT": {unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int((20 * time.Second).Milliseconds())},
@@ -37,12 +35,12 @@ func TestAcceptedConnections(t *testing.T) {
 		"TCP_NODELAY":      {unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 	} {
 		var got int
-		var failed error
-		if err := raw.Control(func(fd uintptr) { got, failed = unix.GetsockoptInt(int(fd), o.level, o.option) }); err != nil {
-			t.Fatal(err)
-		}
-		if failed != nil || got != o.want {
-			t.Errorf("%s is %d, %v, want %d", name, got, failed, o.want)
+		err := delivery.Control(server, func(fd int) (err error) {
+			got, err = unix.GetsockoptInt(fd, o.level, o.option)
+			return err
+		})
+		if err != nil || got != o.want {
+			t.Errorf("%s is %d, %v, want %d", name, got, err, o.want)
 		}
 	}
 }

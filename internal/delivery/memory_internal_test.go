@@ -112,8 +112,13 @@ func (m *Memory) detach(conn net.Conn) (fd int, release func(), ok bool) {
 	defer m.mu.Unlock()
 	for fd = 3; m.fds[fd] != nil; fd++ { // the lowest that is free: they are used again soon
 	}
-	m.fds[fd] = conn.(*End).pipe
+	end := conn.(*End)
+	m.fds[fd] = end.pipe
 	m.given++
+	end.pipe.mu.Lock()
+	defer end.pipe.mu.Unlock()
+	end.closed = true // the connection is not
+	end.pipe.changed.Broadcast()
 	return fd, nil, true
 }
 

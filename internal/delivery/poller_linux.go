@@ -131,16 +131,20 @@ func (e *epoll) wait(ready []readiness) (int, error) {
 
 func (e *epoll) stop() { e.stopOnce.Do(func() { _ = e.file.Close() }) }
 
-// detachable is a connection that a listener has wrapped around a TCP connection, and counts until it is closed.
-type detachable interface {
-	syscall.Conn
-	// Detach gives up the TCP connection, whose descriptor lives on. release, once, says that it is closed.
-	Detach() (tcp *net.TCPConn, release func())
+// counted is a connection that a listener has wrapped around another one, and counts until it is closed.
+type counted interface {
+	// Counted is the other one.
+	Counted() net.Conn
+	// Detach gives it up: its descriptor lives on. release, once, says that that is closed.
+	Detach() (release func())
 }
 
 func hasDescriptor(conn net.Conn) bool {
+	if outer, ok := conn.(counted); ok {
+		conn = outer.Counted()
+	}
 	switch conn.(type) {
-	case *net.TCPConn, detachable:
+	case *socket, *net.TCPConn:
 		return true
 	default:
 		return false
@@ -149,22 +153,22 @@ func hasDescriptor(conn net.Conn) bool {
 
 // detach leaves nothing of Go's for the connection.
 func detach(conn net.Conn) (fd int, release func(), ok bool) {
-	outer, wrapped := conn.(detachable)
-	tcp, plain := conn.(*net.TCPConn)
-	switch {
-	case wrapped:
-		fd, ok = duplicate(outer)
-	case plain:
-		fd, ok = duplicate(tcp)
-	}
-	if !ok {
-		return 0, nil, false
-	}
+	outer, wrapped := conn.(counted)
 	if wrapped {
-		tcp, release = outer.Detach()
+		conn = outer.Counted()
 	}
-	_ = tcp.Close() // the duplicate keeps the connection open
-	return fd, release, true
+	switch conn := conn.(type) {
+	case *socket:
+		fd, ok = conn.giveUp()
+	case *net.TCPConn:
+		if fd, ok = duplicate(conn); ok {
+			_ = conn.Close() // the duplicate keeps the connection open
+		}
+	}
+	if ok && wrapped {
+		release = outer.Detach()
+	}
+	return fd, release, ok
 }
 
 // duplicate returns another descriptor of the connection, which does not block either.

@@ -10,9 +10,11 @@
 package delivery
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"time"
 )
@@ -107,6 +109,13 @@ func Once(w http.ResponseWriter, body []byte) error {
 // isSSE reports whether the response is text/event-stream, which may end with the connection: its readers know an end.
 func (o Options) isSSE() bool { return o.ContentType == "" && o.TypeOf == nil }
 
+// Values of headers that all responses share. They are not to be changed.
+var (
+	eventStream = []string{"text/event-stream; charset=utf-8"}
+	noStore     = []string{"no-store, no-transform"}
+	noBuffering = []string{"no"}
+)
+
 // setHead sets the headers of a response. Cache-Control and X-Accel-Buffering keep caches and proxies from changing or
 // holding it, the second nginx in particular.
 func setHead(h http.Header, o Options) {
@@ -115,10 +124,9 @@ func setHead(h http.Header, o Options) {
 	case o.ContentType != "":
 		h.Set("Content-Type", o.ContentType)
 	default:
-		h.Set("Content-Type", "text/event-stream; charset=utf-8")
+		h["Content-Type"] = eventStream
 	}
-	h.Set("Cache-Control", "no-store, no-transform")
-	h.Set("X-Accel-Buffering", "no")
+	h["Cache-Control"], h["X-Accel-Buffering"] = noStore, noBuffering
 	if o.Encoding != "" {
 		h.Set("Content-Encoding", o.Encoding)
 	}
@@ -152,8 +160,13 @@ func (d *Server) takeOver(w http.ResponseWriter, r *http.Request, src Source, o 
 }
 
 func (d *Server) hijack(w http.ResponseWriter, r *http.Request, src Source, o Options) (stream, error) {
+	hijackable, bare := r.ProtoMajor == 1 && o.isSSE(), o.Encoding == ""
+	if conn, ok := r.Context().Value(connKey{}).(net.Conn); ok && hijackable && bare && d.handOver(conn, w, r, src, o) {
+		clear(w.Header()) // net/http ends the response to nobody, and need not say much
+		return nil, nil
+	}
 	control := http.NewResponseController(w)
-	if r.ProtoMajor != 1 || !o.isSSE() {
+	if !hijackable {
 		return newOrdinary(w, r, control, d.config.WriteTimeout), nil
 	}
 	conn, buffered, err := control.Hijack()
@@ -163,9 +176,17 @@ func (d *Server) hijack(w http.ResponseWriter, r *http.Request, src Source, o Op
 	if err != nil {
 		return nil, fmt.Errorf("delivery: taking over the connection: %w", err)
 	}
-	head := hijackedHead(w.Header(), r)
-	if o.Encoding == "" && d.handOver(conn, head, src, o) {
+	if bare && d.handOver(conn, w, r, src, o) {
 		return nil, nil
 	}
-	return newHijacked(conn, buffered, head, d.config.WriteTimeout), nil
+	return newHijacked(conn, buffered, hijackedHead(w.Header(), r), d.config.WriteTimeout), nil
+}
+
+// connKey is a connection's in its requests' contexts.
+type connKey struct{}
+
+// ConnContext is for http.Server. With it a connection can be taken away from under net/http, which takes it for closed and
+// uses its buffers again; what is hijacked takes them along.
+func ConnContext(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, conn)
 }

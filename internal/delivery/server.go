@@ -33,8 +33,9 @@ type Server struct {
 
 	shards []*shard       // started with the first connection; none is added when closed is set
 	work   sync.WaitGroup // the shards' goroutines
-	open   atomic.Int64   // connections that shards hold
-	taken  atomic.Uint64  // connections that they ever had
+	heads  heads
+	open   atomic.Int64  // connections that shards hold
+	taken  atomic.Uint64 // connections that they ever had
 
 	mu     sync.Mutex // guards shards until there are some; makes hand-overs and Shutdown follow one another
 	closed bool

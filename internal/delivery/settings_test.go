@@ -17,6 +17,8 @@ type settings struct {
 	Progress func()
 	// goroutines has each connection in memory served by one; else shards do.
 	goroutines bool
+	// hijack has net/http give connections up, which must be asked where nothing else is known of them.
+	hijack bool
 	// size is how many bytes a connection in memory holds; 0 is the default.
 	size int
 }

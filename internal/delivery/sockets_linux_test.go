@@ -3,6 +3,7 @@ package delivery_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +39,8 @@ func newSockets(t *testing.T, c delivery.Config, serve func(r *http.Request) (de
 			src, owner := serve(r)
 			s.delivery.Serve(w, r, src, delivery.Options{Owner: owner})
 		}),
-		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
+		ConnContext: s.ln.connContext,
+		ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 	}
 	go func() { s.served <- s.server.Serve(s.ln) }()
 	t.Cleanup(s.close)
@@ -68,10 +70,12 @@ func (s *sockets) dial(path string) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-// pickyListener wraps every second connection, as listeners do that count, and may give them small buffers.
+// pickyListener has connections of all kinds, one after the other, and may give them small buffers. Of eight, four are
+// net's, four wrapped as listeners do that count, and four must be hijacked.
 type pickyListener struct {
 	net.Listener
 	buffer   atomic.Int64
+	plain    atomic.Bool // all are net's
 	accepted int
 	counted  atomic.Int64 // wrapped connections that are open
 }
@@ -81,37 +85,57 @@ func (l *pickyListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	tcp := conn.(*net.TCPConn)
 	if size := int(l.buffer.Load()); size != 0 {
-		_ = tcp.SetWriteBuffer(size)
+		_ = delivery.Control(conn, func(fd int) error {
+			return syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, size)
+		})
 	}
-	if l.accepted++; l.accepted%2 == 0 {
-		return tcp, nil
+	l.accepted++
+	if l.accepted&1 == 0 || l.plain.Load() {
+		if conn, err = delivery.Plain(conn); err != nil {
+			return nil, err
+		}
+	}
+	if l.accepted&2 == 0 {
+		return conn, nil
 	}
 	l.counted.Add(1)
-	return &countedConn{TCPConn: tcp, from: l}, nil
+	return &countedConn{Conn: conn, from: l}, nil
+}
+
+// connContext is called for each connection that was accepted, before the next one is.
+func (l *pickyListener) connContext(ctx context.Context, conn net.Conn) context.Context {
+	if l.accepted&4 == 0 {
+		return ctx
+	}
+	return delivery.ConnContext(ctx, conn)
 }
 
 type countedConn struct {
-	*net.TCPConn
+	net.Conn
 	from   *pickyListener
+	given  atomic.Bool
 	closed atomic.Bool
 }
 
-func (c *countedConn) Detach() (*net.TCPConn, func()) {
-	tcp := c.TCPConn
-	c.TCPConn = nil
-	return tcp, func() { _ = c.Close() }
+func (c *countedConn) Counted() net.Conn { return c.Conn }
+
+func (c *countedConn) Detach() func() {
+	c.given.Store(true)
+	return c.release
 }
 
-func (c *countedConn) Close() error {
+func (c *countedConn) release() {
 	if !c.closed.Swap(true) {
 		c.from.counted.Add(-1)
 	}
-	if c.TCPConn == nil {
-		return nil
+}
+
+func (c *countedConn) Close() error {
+	if !c.given.Load() {
+		c.release()
 	}
-	return c.TCPConn.Close()
+	return c.Conn.Close()
 }
 
 // descriptors counts those of the process.

@@ -15,14 +15,15 @@ import (
 	"github.com/grpc-sse/grpc-sse/internal/delivery"
 )
 
-// onBothPaths runs a test in a bubble, on connections that a goroutine serves each and on those that a shard does.
+// onBothPaths runs a test in a bubble, on connections that a goroutine serves each and on those that a shard does, whichever
+// way it has got them.
 func onBothPaths(t *testing.T, test func(t *testing.T, o settings)) {
 	t.Helper()
-	for name, goroutines := range map[string]bool{"goroutine": true, "shard": false} {
+	for name, path := range map[string]settings{"goroutine": {goroutines: true}, "shard": {}, "shard, hijacked": {hijack: true}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := options
-				o.goroutines = goroutines
+				o.goroutines, o.hijack = path.goroutines, path.hijack
 				test(t, o)
 			})
 		})
@@ -58,6 +59,9 @@ func newWorld(t testing.TB, o settings) *world {
 	}
 	w.delivery = delivery.NewIn(o.Config, w.network)
 	server := &http.Server{Handler: w, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
+	if !o.hijack {
+		server.ConnContext = delivery.ConnContext
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(w.network) }()
 	t.Cleanup(func() {
