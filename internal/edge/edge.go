@@ -115,8 +115,8 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // isPrefetch reports whether a browser only guesses that the response will be wanted.
 func isPrefetch(r *http.Request) bool {
-	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Moz"} {
-		if strings.Contains(r.Header.Get(name), "prefetch") {
+	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Moz"} {
+		if values := r.Header[name]; len(values) != 0 && strings.Contains(values[0], "prefetch") {
 			return true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/grpc-sse/grpc-sse/internal/access"
 	"github.com/grpc-sse/grpc-sse/internal/transcode"
 )
 
@@ -15,6 +16,7 @@ type knownPath struct {
 	to         *route
 	variables  map[string]string // decoded; not to be changed
 	bare       atomic.Pointer[transcode.Request]
+	publicKey  atomic.Pointer[access.StreamKey] // of the shared call that bare means, where everybody may read that
 }
 
 // Bounds of knownPaths.

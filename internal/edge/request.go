@@ -26,6 +26,7 @@ type request struct {
 	w     http.ResponseWriter
 	r     *http.Request
 	head  bool // the client asked with HEAD
+	bare  bool // it has nothing but the path; set by bind
 	own   parameters
 	look  view.Options // of a stream
 }
@@ -43,8 +44,8 @@ func (q *request) bind(limit int64) (transcode.Request, bool) {
 		q.refuse(status, err)
 		return transcode.Request{}, false
 	}
-	bare := len(query) == 0 && len(body) == 0
-	if known := q.known.bare.Load(); bare && known != nil {
+	q.bare = len(query) == 0 && len(body) == 0
+	if known := q.known.bare.Load(); q.bare && known != nil {
 		return *known, true
 	}
 	message, err := q.binder.Bind(q.known.variables, query, body)
@@ -58,7 +59,7 @@ func (q *request) bind(limit int64) (transcode.Request, bool) {
 		q.refuse(http.StatusBadRequest, err)
 		return transcode.Request{}, false
 	}
-	if bare {
+	if q.bare {
 		q.known.bare.Store(&message)
 	}
 	return message, true

@@ -135,7 +135,7 @@ func (e *Edge) wish(q *request, message transcode.Request) *feed.Request {
 	case schema.ShareNone:
 		wish.Metadata = e.Forwarder.Metadata(q.r.Header)
 	case schema.SharePublic:
-		wish.StreamKey = e.Keyer.Key(string(q.method.Name), q.method.Stream.Fingerprint, message.Canonical, nil, nil)
+		wish.StreamKey = e.publicKey(q, message)
 	case schema.SharePrincipal:
 		if wish.Principal.Anonymous() {
 			outcome.New(codes.Unauthenticated, "%s is shared by principal, and the request names none", q.method.Name).
@@ -146,6 +146,18 @@ func (e *Edge) wish(q *request, message transcode.Request) *feed.Request {
 		wish.StreamKey = e.Keyer.Key(string(q.method.Name), q.method.Stream.Fingerprint, message.Canonical, &wish.Principal, wish.Metadata)
 	}
 	return wish
+}
+
+// publicKey is the key of a call that everybody may share.
+func (e *Edge) publicKey(q *request, message transcode.Request) access.StreamKey {
+	if known := q.known.publicKey.Load(); q.bare && known != nil {
+		return *known
+	}
+	key := e.Keyer.Key(string(q.method.Name), q.method.Stream.Fingerprint, message.Canonical, nil, nil)
+	if q.bare {
+		q.known.publicKey.Store(&key)
+	}
+	return key
 }
 
 // subscribe makes the reader's subscription. It answers by itself and returns false where there is nothing to deliver.
@@ -187,8 +199,8 @@ func (e *Edge) deliver(q *request, to *reader) {
 			o.TypeOf = v.ContentType
 		}
 	}
-	if look.Representation != view.Raw {
-		o.Encoding = delivery.Negotiate(strings.Join(q.r.Header.Values("Accept-Encoding"), ","), e.Compression)
+	if wanted := q.r.Header["Accept-Encoding"]; len(wanted) != 0 && len(e.Compression) != 0 && look.Representation != view.Raw {
+		o.Encoding = delivery.Negotiate(strings.Join(wanted, ","), e.Compression)
 	}
 	to.served = true
 	e.Delivery.Serve(q.w, q.r, seen, o)
