@@ -62,6 +62,7 @@ func (l *boundedListener) take(tcp tcpConn) *socket {
 	}
 	l.count++
 	s := &socket{tcpConn: tcp, from: l}
+	s.writes.init(tcp)
 	l.open[s] = struct{}{}
 	return s
 }
@@ -107,7 +108,20 @@ type tcpConn interface {
 // must end here, or it would count for ever.
 type socket struct {
 	tcpConn
-	from *boundedListener
+	from   *boundedListener
+	writes writeDeadline
+}
+
+// SetWriteDeadline sets the deadline for writes.
+func (s *socket) SetWriteDeadline(t time.Time) error {
+	s.writes.set(t)
+	return nil // of a closed connection writes say it
+}
+
+// SetDeadline sets the deadlines for reads and writes.
+func (s *socket) SetDeadline(t time.Time) error {
+	s.writes.set(t)
+	return s.SetReadDeadline(t)
 }
 
 // RemoteAddr is the client's address. It is what net/http asks for first, while there is little on its goroutine's stack,
@@ -141,5 +155,6 @@ func (s *socket) Close() error {
 		s.from.count--
 	}
 	s.from.mu.Unlock()
+	s.writes.close()
 	return s.tcpConn.Close()
 }
