@@ -18,6 +18,7 @@ type hijacked struct {
 	conn    net.Conn
 	head    []byte
 	timeout time.Duration
+	from    io.Reader
 	left    chan struct{}
 }
 
@@ -64,15 +65,14 @@ func date() []string {
 
 func newHijacked(conn net.Conn, buffered *bufio.ReadWriter, head []byte, timeout time.Duration) *hijacked {
 	_ = conn.SetDeadline(time.Time{}) // net/http's deadlines; an error shows at the first write
-	h := &hijacked{conn: conn, head: head, timeout: timeout, left: make(chan struct{})}
-	go h.watch(buffered.Reader)
-	return h
+	return &hijacked{conn: conn, from: buffered.Reader, head: head, timeout: timeout, left: make(chan struct{})}
 }
 
 // watch reads until the client closes the connection or close does. What a client sends after its request means nothing.
-func (h *hijacked) watch(from io.Reader) {
+func (h *hijacked) watch(left func()) {
 	defer close(h.left)
-	_, _ = io.Copy(io.Discard, from)
+	_, _ = io.Copy(io.Discard, h.from)
+	left()
 }
 
 func (h *hijacked) start(body []byte) error { return h.write(append(h.head, body...)) }
@@ -89,7 +89,7 @@ func (h *hijacked) write(frames []byte) error {
 	return nil
 }
 
-func (h *hijacked) gone() <-chan struct{} { return h.left }
+func (h *hijacked) onGone(f func()) { go h.watch(f) }
 
 // netConner is a connection over another one: *tls.Conn.
 type netConner interface{ NetConn() net.Conn }

@@ -76,6 +76,23 @@ func TestProgressIsOfEventsAlone(t *testing.T) {
 	})
 }
 
+// TestBeatsFollowLongWrites: who has taken a long time over a write is not sent a beat behind it at once.
+func TestBeatsFollowLongWrites(t *testing.T) {
+	onBothPaths(t, func(t *testing.T, o settings) {
+		src := newSource()
+		c := serve(t, src, o, get).opened()
+		time.Sleep(6 * time.Second)
+		src.add(big)
+		time.Sleep(19 * time.Second)
+		c.expect(big)
+		began := time.Now()
+		c.expect(":\n\n")
+		if quiet := time.Since(began); quiet < 6400*time.Millisecond || quiet > 9600*time.Millisecond {
+			t.Errorf("the beat comes after %v, want 8 s ± 20 %%", quiet)
+		}
+	})
+}
+
 // TestSilentBeat: a representation without heartbeats gets none.
 func TestSilentBeat(t *testing.T) {
 	onBothPaths(t, func(t *testing.T, o settings) {

@@ -1,10 +1,10 @@
 package delivery
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -13,30 +13,20 @@ type ordinary struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	control *http.ResponseController
-	timeout time.Duration
-
-	// stalled goes off when a write has taken too long. A deadline set for every write would do the same, but over HTTP/2
-	// each is a message to another goroutine, and costs more than the write.
-	stalled *time.Timer
-	mu      sync.Mutex // makes close wait for stalled, which must not use control afterwards
-	closed  bool
+	// stall stands for a deadline set for every write: over HTTP/2 each would be a message to another goroutine, and cost
+	// more than the write.
+	stall   stall
+	unwatch func() bool
 }
 
 func newOrdinary(w http.ResponseWriter, r *http.Request, control *http.ResponseController, timeout time.Duration) *ordinary {
-	o := &ordinary{w: w, r: r, control: control, timeout: timeout}
-	o.stalled = time.AfterFunc(timeout, o.giveUp)
-	o.stalled.Stop()
+	o := &ordinary{w: w, r: r, control: control}
+	o.stall.init(timeout, o.giveUp)
 	return o
 }
 
 // giveUp makes the write under way fail. Writers without deadlines (a recorder) have no slow clients either.
-func (o *ordinary) giveUp() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.closed {
-		_ = o.control.SetWriteDeadline(time.Now().Add(-time.Second))
-	}
-}
+func (o *ordinary) giveUp() { _ = o.control.SetWriteDeadline(time.Now().Add(-time.Second)) }
 
 func (o *ordinary) start(body []byte) error {
 	_ = o.control.SetWriteDeadline(time.Time{}) // the server's own
@@ -45,26 +35,25 @@ func (o *ordinary) start(body []byte) error {
 }
 
 func (o *ordinary) write(frames []byte) error {
-	defer o.stalled.Stop()
+	defer o.stall.end()
 	for part := range slices.Chunk(frames, maxWrite) {
-		o.stalled.Reset(o.timeout)
+		o.stall.begin()
 		if _, err := o.w.Write(part); err != nil {
 			return fmt.Errorf("delivery: %w", err)
 		}
 	}
-	o.stalled.Reset(o.timeout)
+	o.stall.begin()
 	if err := o.control.Flush(); err != nil {
 		return fmt.Errorf("delivery: %w", err)
 	}
 	return nil
 }
 
-func (o *ordinary) gone() <-chan struct{} { return o.r.Context().Done() }
+func (o *ordinary) onGone(f func()) { o.unwatch = context.AfterFunc(o.r.Context(), f) }
 
 func (o *ordinary) close(cleanly bool) {
-	o.mu.Lock()
-	o.closed = true
-	o.mu.Unlock()
+	o.stall.stop()
+	o.unwatch()
 	if !cleanly && o.r.Context().Err() == nil {
 		// Ends the response so that the client sees it cut, not ended.
 		panic(http.ErrAbortHandler)

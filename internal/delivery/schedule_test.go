@@ -126,7 +126,7 @@ func TestSchedules(t *testing.T) {
 	}
 	for range 10 {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			onShard(t, func(t *testing.T, o settings) {
+			onBothPaths(t, func(t *testing.T, o settings) {
 				s := &schedule{t: t, o: o, random: rand.New(rand.NewPCG(seed, 0)), appended: make(chan struct{})}
 				s.play(false)
 			})

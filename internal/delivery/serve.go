@@ -86,8 +86,8 @@ type stream interface {
 	start(body []byte) error
 	// write sends finished frames, all or none: after an error the stream can only be closed.
 	write(frames []byte) error
-	// gone is closed when the client has left.
-	gone() <-chan struct{}
+	// onGone has f called when the client has left.
+	onGone(f func())
 	// close ends the response; cleanly says that everything was written and the client may take the end for one.
 	close(cleanly bool)
 }

@@ -30,6 +30,7 @@ type Server struct {
 	config Config
 	born   time.Time
 	system system
+	crowds crowds // whom goroutines serve
 
 	shards []*shard       // started with the first connection; none is added when closed is set
 	work   sync.WaitGroup // the shards' goroutines
@@ -89,7 +90,7 @@ func (d *Server) Serve(w http.ResponseWriter, r *http.Request, src Source, o Opt
 		defer func() { o.Owner.Ended(err) }()
 		out.close(clean)
 	}()
-	err = newServing(out, src, &d.config, o).run()
+	err = newServing(d, out, src, o).run()
 	clean = err == nil
 }
 

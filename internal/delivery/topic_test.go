@@ -94,7 +94,7 @@ func (tr *traveller) Written() {
 
 // TestTopicsThatChange: a reader is woken by what it waits for now, and by nothing that it has left.
 func TestTopicsThatChange(t *testing.T) {
-	onShard(t, func(t *testing.T, o settings) {
+	onBothPaths(t, func(t *testing.T, o settings) {
 		a, b := &place{}, &place{}
 		tr := &traveller{source: newSource(), places: []*place{a, b, a, nil}}
 		began := time.Now()
@@ -128,7 +128,7 @@ func TestTopicsThatChange(t *testing.T) {
 
 // TestWhatComesWhileATopicIsChosen: between the look at a source and the watch on its topic nothing is lost.
 func TestWhatComesWhileATopicIsChosen(t *testing.T) {
-	onShard(t, func(t *testing.T, o settings) {
+	onBothPaths(t, func(t *testing.T, o settings) {
 		a, b := &place{}, &place{}
 		tr := &traveller{source: newSource(), places: []*place{a, b}}
 		a.watch = func() { tr.allow(1) }
@@ -143,7 +143,7 @@ func TestWhatComesWhileATopicIsChosen(t *testing.T) {
 
 // TestReadersOfOneTopic share one watch on it, which ends with the last of them; the next one has another.
 func TestReadersOfOneTopic(t *testing.T) {
-	onShard(t, func(t *testing.T, o settings) {
+	onBothPaths(t, func(t *testing.T, o settings) {
 		o.Shards = 1
 		w := newWorld(t, o)
 		at := &place{}
@@ -192,9 +192,9 @@ type homeless struct{ *source }
 func (homeless) Topic() delivery.Topic    { return nil }
 func (homeless) Changed() <-chan struct{} { return nil }
 
-// TestMuchAtOnce: who has much to say shares its shard with others of the same topic.
+// TestMuchAtOnce: who has much to say shares with others of the same topic.
 func TestMuchAtOnce(t *testing.T) {
-	onShard(t, func(t *testing.T, o settings) {
+	onBothPaths(t, func(t *testing.T, o settings) {
 		o.Shards, o.size = 1, 4<<20
 		w := newWorld(t, o)
 		src := newSource()
