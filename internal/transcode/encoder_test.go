@@ -2,6 +2,7 @@ package transcode_test
 
 import (
 	"errors"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -144,6 +147,46 @@ func TestEventType(t *testing.T) {
 				t.Errorf("type %q, %d bad names, want %q, %d (data %s)", got, e.BadNames(), c.want, c.bad, data)
 			}
 		})
+	}
+}
+
+// TestEventTypeOfAnyEncoding encodes fields in any order and again, of other wire types, and with more bits than they have:
+// the type is that of the message that a decoder makes of it.
+func TestEventTypeOfAnyEncoding(t *testing.T) {
+	md := message(t, events)
+	r := rand.New(rand.NewPCG(1, 2))
+	names := []protoreflect.Name{"stream", "flag", "kind_case", "text", "kind", "maybe"}
+	for range 2000 {
+		var wire []byte
+		for range r.IntN(6) {
+			fd := md.Fields().ByName(names[r.IntN(len(names))])
+			if r.IntN(2) == 0 {
+				value := []uint64{0, 1, 2, 77, 1<<32 + 1}[r.IntN(5)]
+				wire = protowire.AppendVarint(protowire.AppendTag(wire, fd.Number(), protowire.VarintType), value)
+			} else {
+				value := []string{"", "a", "b"}[r.IntN(3)]
+				wire = protowire.AppendString(protowire.AppendTag(wire, fd.Number(), protowire.BytesType), value)
+			}
+		}
+		m := dynamicpb.NewMessage(md)
+		if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(wire, m); err != nil {
+			t.Fatal(err)
+		}
+		for _, from := range []schema.EventType{
+			{Oneof: md.Oneofs().ByName("event")},
+			{Field: md.Fields().ByName("text")},
+			{Field: md.Fields().ByName("kind")},
+			{Field: md.Fields().ByName("maybe")},
+			{Field: md.Fields().ByName("stream")},
+		} {
+			method := methodOf(nil, md)
+			method.Stream.Event = from
+			e := transcode.NewEncoder(method)
+			want, _ := frameOf(t, e, marshal(t, m))
+			if got, _ := frameOf(t, e, wire); got != want {
+				t.Fatalf("%x by %v: type %q, want %q", wire, from, got, want)
+			}
+		}
 	}
 }
 

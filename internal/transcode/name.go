@@ -17,7 +17,7 @@ import (
 type namer struct {
 	by       by
 	oneof    render.Oneof
-	field    render.Field
+	field    render.Field            // of a oneof any case
 	presence bool                    // the field's
 	names    map[int32]sse.EventName // known beforehand, by a case's field or an enum's number; not within the grammar: zero
 	recent   *recent                 // given by a string field
@@ -41,7 +41,8 @@ func newNamer(md protoreflect.MessageDescriptor, from schema.EventType) namer {
 	}
 	switch {
 	case from.Oneof != nil:
-		n.by, n.oneof, n.names = byCase, render.OneofOf(from.Oneof), caseNames(from.Oneof)
+		n.by, n.names = byCase, caseNames(from.Oneof)
+		n.oneof, n.field = render.OneofOf(from.Oneof), render.FieldOf(from.Oneof.Fields().Get(0))
 	case from.Field == nil:
 	case from.Field.Kind() == protoreflect.EnumKind:
 		n.by, n.names = byEnum, enumNames(from.Field.Enum())
@@ -83,16 +84,17 @@ func (n *namer) name(m render.Message) (sse.EventName, bool) {
 	case byNothing:
 		return n.fallback, true
 	case byCase:
-		set := m.Case(n.oneof)
+		set := m.Case(n.field)
 		if set == 0 {
 			return n.fallback, true
 		}
 		name = n.names[int32(set)]
 	case byEnum:
-		if n.presence && !m.Has(n.field) {
+		number, ok := m.Enum(n.field)
+		if n.presence && !ok {
 			return n.fallback, true
 		}
-		name = n.names[int32(m.Enum(n.field))]
+		name = n.names[int32(number)]
 	case byText:
 		text := m.Text(n.field)
 		if len(text) == 0 {

@@ -1,8 +1,9 @@
 // Package render turns protobuf wire bytes into JSON without making a message of them.
 //
 // Each message type has a [Program], made once from its descriptor: a table of its fields with what JSON calls them and
-// how their values are written. A message is read in one pass over its wire bytes, which notes for each field where its
-// value is, and is then written field by field in the order of the descriptor:
+// how their values are written. Nearly all messages have their fields in the order of JSON, which is that of the descriptor,
+// and each once: such a message is written while it is read. Any other is read in one pass over its wire bytes, which notes
+// for each field where its value is, and is then written field by field:
 //
 //	wire  08 2a 12 03 61 62 63 08 07          1: 42, 2: "abc", 1: 7
 //	slots field 1 → 7, field 2 → bytes 4…7    the last value of a scalar counts

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -13,7 +14,9 @@ import (
 //   - fields[0] is no field: its index stands for "unknown". The others are in the order of JSON: the message's own as
 //     they are declared, so that the place of a descriptor is its Index() + 1, and then extensions by full name.
 //   - dense has the index of each field by its number, as far as it goes; sparse has the rest.
+//   - common has the index of each field by its tags of one byte: that of one value, and that of a block of them.
 type layout struct {
+	common [128]uint16
 	fields []field
 	dense  []uint32
 	sparse map[uint64]uint32
@@ -66,6 +69,12 @@ func (l *layout) add(f field, oneof uint32) {
 	f.oneof = oneof
 	index := uint32(len(l.fields))
 	l.fields = append(l.fields, f)
+	for _, wire := range []uint8{f.wire, wireBytes} {
+		tag := f.tag()&^7 | uint64(wire)
+		if f.takes(wire) && tag < uint64(len(l.common)) && index <= math.MaxUint16 {
+			l.common[tag] = uint16(index)
+		}
+	}
 	if f.number > maxDense {
 		if l.sparse == nil {
 			l.sparse = make(map[uint64]uint32)
@@ -104,6 +113,12 @@ type field struct {
 
 	head [headLen]byte // the beginning of name
 }
+
+// tag is that of one value.
+func (f *field) tag() uint64 { return uint64(f.number)<<3 | uint64(f.wire) }
+
+// takes reports whether the field may come with a wire type.
+func (f *field) takes(wire uint8) bool { return wire == f.wire || f.packs && wire == wireBytes }
 
 // headLen is how much of a name is copied at once: more than most have.
 const headLen = 32

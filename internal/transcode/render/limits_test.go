@@ -97,6 +97,7 @@ func TestDepth(t *testing.T) {
 				}
 				ref := reference{md: md, types: types, name: fmt.Sprintf("%d × %s around %x", depth, name, core)}
 				ref.compare(t, program, wire)
+				ref.compare(t, render.NewTypes(types).Program(md), wire)
 				ref.oneof = md.Oneofs().Get(0)
 				ref.compare(t, program, wire)
 			}

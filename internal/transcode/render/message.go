@@ -6,33 +6,19 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// Message is a message that has been read, and can be asked and written. It is valid until Close, and as long as the
-// bytes that it was read from; it is not safe for concurrent use.
+// Message is a message that can be asked and written. It is valid until Close, and as long as its bytes; it is not safe
+// for concurrent use.
 type Message struct{ s *scratch }
 
-// opened is the message that a scratch was opened for.
-type opened struct {
-	p  *Program
-	l  *layout
-	fr frame
-}
-
-// Open reads a message. The error is an [*Error], and then there is nothing to close.
+// Open makes a Message of wire bytes. They are not looked at before it is asked or written. The error, for one that is too
+// long, is an [*Error], and then there is nothing to close.
 func (p *Program) Open(wire []byte) (Message, error) {
 	if len(wire) > maxWire {
 		return Message{}, p.malformed()
 	}
 	s := scratches.Get().(*scratch)
-	s.wire = wire
-	m := Message{s}
-	l, fr, err := s.read(p, span(0, len(wire)), 0, maxDepth-1)
-	s.opened = opened{p, l, fr}
-	if err != nil {
-		why := m.explain(err)
-		m.Close()
-		return Message{}, why
-	}
-	return m, nil
+	s.root, s.wire = p, wire
+	return Message{s}, nil
 }
 
 // Close gives back the memory that m uses.
@@ -44,40 +30,48 @@ type Field int // its place in the layout
 // FieldOf is the field of a descriptor.
 func FieldOf(fd protoreflect.FieldDescriptor) Field { return Field(fd.Index() + 1) }
 
-// Has reports whether a field is set: one without presence is not where it has its default value.
-func (m Message) Has(f Field) bool { return m.s.has(m.s.fr, int(f)) }
-
-// Enum is the value of a singular enum field; 0 where it is not set.
-func (m Message) Enum(f Field) protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(m.s.number(m.s.fr, int(f)))
-}
-
-// Text is the value of a singular string field; nil where it is not set. It points into the message.
-func (m Message) Text(f Field) []byte {
-	if !m.Has(f) {
-		return nil
-	}
-	return m.s.text(m.s.slots[m.s.fr.slots+int(f)].bits)
-}
-
 // Oneof is a oneof of a message.
 type Oneof int // its place in the layout's oneofs
 
 // OneofOf is the oneof of a descriptor.
 func OneofOf(od protoreflect.OneofDescriptor) Oneof { return Oneof(od.Index()) }
 
-// Case is a oneof's set case; 0 where none is.
-func (m Message) Case(o Oneof) Field {
-	oneof := m.s.l.oneofs[o]
-	if oneof == 0 {
-		return 0
+// Enum is the value of a singular enum field, and whether it is there; one without presence may be there, and 0. Of a
+// message that cannot be rendered this and the others return anything.
+func (m Message) Enum(f Field) (protoreflect.EnumNumber, bool) {
+	bits, ok := m.value(f)
+	return protoreflect.EnumNumber(bits), ok
+}
+
+// Text is the value of a singular string field; nil where it is not there. It points into the message.
+func (m Message) Text(f Field) []byte {
+	at, ok := m.value(f)
+	if !ok {
+		return nil
 	}
-	return Field(m.s.seen[m.s.fr.seen+m.s.l.words+int(oneof)-1])
+	return m.s.text(at)
+}
+
+// value is the value of a singular field that is no message, and whether it is there.
+func (m Message) value(f Field) (uint64, bool) {
+	index, bits := m.s.lastOf(m.s.root.layout(), uint32(f))
+	return bits, index == uint32(f)
+}
+
+// Case is the set case of the oneof that a field is a case of; 0 where none is.
+func (m Message) Case(f Field) Field {
+	set, _ := m.s.lastOf(m.s.root.layout(), uint32(f))
+	return Field(set)
 }
 
 // AppendJSON appends the whole message. The error is an [*Error]; dst is then returned as it was.
 func (m Message) AppendJSON(dst []byte) ([]byte, error) {
-	out, err := m.s.whole(dst, m.s.p, m.s.l, m.s.fr, maxDepth-1)
+	s, whole := m.s, span(0, len(m.s.wire))
+	out, err := s.message(dst, s.root, whole, 0, maxDepth)
+	if err != nil { // crooked, or something is wrong that another occurrence of a field may replace
+		s.careful = true
+		out, err = s.message(dst, s.root, whole, 0, maxDepth)
+	}
 	if err != nil {
 		return dst, m.explain(err)
 	}
@@ -87,32 +81,41 @@ func (m Message) AppendJSON(dst []byte) ([]byte, error) {
 // AppendCase appends the value of a oneof's set case alone, or the whole message where none is set. The other fields
 // are not written, but all of them must be well formed, and so must what is in an Any.
 func (m Message) AppendCase(dst []byte, o Oneof) ([]byte, error) {
-	set := int(m.Case(o))
-	if set == 0 {
+	s := m.s
+	l, fr, err := s.read(s.root, span(0, len(s.wire)), 0, maxDepth-1)
+	set := s.set(l, fr, l.oneofs[o])
+	if err == nil && set == 0 {
+		s.pop(fr)
 		return m.AppendJSON(dst)
 	}
-	err := m.checkBut(set)
+	if err == nil {
+		err = s.checkBut(l, fr, set)
+	}
 	out := dst
 	if err == nil {
-		sl := m.s.slots[m.s.fr.slots+set]
-		out, err = m.s.value(dst, &m.s.l.fields[set], sl.bits, sl.more, maxDepth-1)
+		f, sl := &l.fields[set], s.slots[fr.slots+set]
+		out, err = s.value(dst, f, sl.bits, sl.more, maxDepth-1)
+		if err != nil { // as in AppendJSON
+			s.careful = true
+			out, err = s.value(dst, f, sl.bits, sl.more, maxDepth-1)
+		}
 	}
+	s.pop(fr)
 	if err != nil {
 		return dst, m.explain(err)
 	}
 	return out, nil
 }
 
-// checkBut checks all fields but one.
-func (m Message) checkBut(set int) *Error {
-	s := m.s
-	s.checking = true
-	defer func() { s.checking = false }()
-	for i := 1; i < len(m.s.l.fields); i++ {
-		if i == set || !s.has(m.s.fr, i) {
+// checkBut checks all fields of a frame but one.
+func (s *scratch) checkBut(l *layout, fr frame, set int) *Error {
+	s.checking, s.careful = true, true
+	defer func() { s.checking, s.careful = false, false }()
+	for i := 1; i < len(l.fields); i++ {
+		if i == set || !s.has(fr, i) {
 			continue
 		}
-		f, sl := &m.s.l.fields[i], s.slots[m.s.fr.slots+i]
+		f, sl := &l.fields[i], s.slots[fr.slots+i]
 		var err *Error
 		switch {
 		case f.shape == text || f.shape == implicitText:
@@ -141,12 +144,12 @@ func (m Message) checkBut(set int) *Error {
 func (m Message) explain(found *Error) error {
 	s := m.s
 	whole := span(0, len(s.wire))
-	if err := s.check(m.s.p, whole, maxDepth); err != nil {
+	if err := s.check(s.root, whole, maxDepth); err != nil {
 		return err
 	}
-	s.checking, s.worst = true, nil
+	s.checking, s.careful, s.worst = true, true, nil
 	s.slots, s.seen, s.runs, s.entries = s.slots[:0], s.seen[:0], s.runs[:0], s.entries[:0]
-	out, err := s.message(s.discard[:0], m.s.p, whole, 0, maxDepth)
+	out, err := s.message(s.discard[:0], s.root, whole, 0, maxDepth)
 	s.checking, s.discard = false, out
 	if s.worst != nil {
 		return s.worst

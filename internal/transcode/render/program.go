@@ -66,6 +66,8 @@ type Program struct {
 	types   *Types
 	message protoreflect.MessageDescriptor
 
+	crooked atomic.Bool // one has come whose fields were not in order: see straight
+
 	// table is nil until the first message is read, so that types may be recursive, and costs nothing for those that
 	// never come. A layout never changes; an extension that is met for the first time makes a new one.
 	table      atomic.Pointer[layout]

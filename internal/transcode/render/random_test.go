@@ -39,6 +39,7 @@ func checkRandom(t testing.TB, seed uint64, messages int) (refused int) {
 		}
 		ref.name = fmt.Sprintf("schema %d, message %d of %s", seed, i, md.FullName())
 		ref.compare(t, all.Program(md), wire)
+		ref.compare(t, render.NewTypes(types).Program(md), wire) // which has met nothing yet
 		if _, reason := ref.ask(wire); reason != "" {
 			refused++
 		}

@@ -52,6 +52,8 @@ var (
 	errTooDeep   = &Error{Reason: TooDeep}
 	// errGrown is no error: the layout that a message was being read with has got another field.
 	errGrown = &Error{Reason: Malformed, Detail: "an extension was found"}
+	// errCrooked is none, either: the message must be written anew, with all messages in it read into frames.
+	errCrooked = &Error{Reason: Malformed, Detail: "not encoded as encoders do it"}
 )
 
 // noJSON is the error of a value that the mapping has no form for.

@@ -187,6 +187,45 @@ func (s *scratch) choose(l *layout, fr frame, oneof, index uint32, depth int) *E
 	return s.dropped(&l.fields[before], s.slots[fr.slots+int(before)], depth)
 }
 
+// set is the index of the set case of a oneof in a frame; 0 where none is.
+func (s *scratch) set(l *layout, fr frame, oneof uint32) int {
+	if oneof == 0 {
+		return 0
+	}
+	return int(s.seen[fr.seen+l.words+int(oneof)-1])
+}
+
+// lastOf looks for a field, or where that is the case of a oneof, for all of those, in all of the message. It returns the
+// index and value of the last occurrence; index 0 is none.
+func (s *scratch) lastOf(l *layout, index uint32) (found uint32, value uint64) {
+	w, f := s.wire, &l.fields[index]
+	for i := 0; i < len(w); {
+		tag := uint64(w[i])
+		if i++; tag >= 0x80 {
+			if tag, i = varint(w, i-1); i < 0 {
+				break
+			}
+		}
+		var bits uint64
+		if tag&7 == wireBytes && i < len(w) && w[i] < 0x80 && int(w[i]) < len(w)-i { // as most are
+			i++
+			bits = span(i, i+int(w[i-1]))
+			i += int(w[i-1])
+		} else if bits, i = valueAt(w, tag, i); i < 0 {
+			break
+		}
+		switch {
+		case tag == f.tag():
+			found, value = index, bits
+		case f.oneof != 0:
+			if other := l.find(tag >> 3); l.fields[other].oneof == f.oneof && l.fields[other].wire == uint8(tag&7) {
+				found, value = other, bits
+			}
+		}
+	}
+	return found, value
+}
+
 // dropped checks a singular value that another one has taken the place of.
 func (s *scratch) dropped(f *field, sl slot, depth int) *Error {
 	err := s.checkValue(f, sl.bits, depth)
@@ -259,19 +298,16 @@ func valueAt(w []byte, tag uint64, i int) (bits uint64, end int) {
 
 // varint reads the varint at w[i:], and returns where it ends; a negative end is an error.
 func varint(w []byte, i int) (v uint64, end int) {
-	for shift := uint(0); i < len(w); shift += 7 {
+	for shift := uint(0); shift < 64 && i < len(w); shift += 7 {
 		b := w[i]
 		i++
+		v |= uint64(b&0x7f) << shift
 		if b < 0x80 {
 			if shift == 63 && b > 1 {
 				return 0, -1
 			}
-			return v | uint64(b)<<shift, i
+			return v, i
 		}
-		if shift == 63 {
-			return 0, -1
-		}
-		v |= uint64(b&0x7f) << shift
 	}
 	return 0, -1
 }

@@ -10,7 +10,7 @@ import (
 // Every message that is being written has a frame, a piece at the end of slots and of seen; the frames of the messages
 // around it lie before. What is noted of it beyond that, in runs and entries, is taken off their ends with the frame.
 type scratch struct {
-	opened
+	root *Program // of the message that the scratch was opened for
 
 	wire    []byte // all of the message; whatever is noted are places in it
 	slots   []slot
@@ -22,6 +22,7 @@ type scratch struct {
 	date dateText // of the last Timestamp
 
 	anys     int    // how many Any are around
+	careful  bool   // all messages are read into frames
 	checking bool   // only Any are of interest: what has no JSON form is passed over
 	worst    *Error // of checking: the first in the order of reasons
 }
@@ -127,6 +128,6 @@ func (s *scratch) release() {
 	}
 	s.wire, s.worst = nil, nil
 	s.slots, s.seen, s.runs, s.entries = s.slots[:0], s.seen[:0], s.runs[:0], s.entries[:0]
-	s.anys, s.checking = 0, false
+	s.anys, s.checking, s.careful = 0, false, false
 	scratches.Put(s)
 }

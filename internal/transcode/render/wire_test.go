@@ -79,6 +79,9 @@ func (g *wireMaker) message(md protoreflect.MessageDescriptor, depth int) []byte
 	if md.FullName() == "google.protobuf.Any" && g.chance(90) {
 		return g.any(md, depth)
 	}
+	if g.chance(50) {
+		return g.orderly(md, depth)
+	}
 	var b []byte
 	count := g.r.IntN(2 + min(2*len(fields), 8))
 	if g.chance(50) {
@@ -92,6 +95,31 @@ func (g *wireMaker) message(md protoreflect.MessageDescriptor, depth int) []byte
 		fd := fields[g.r.IntN(len(fields))]
 		for range 1 + g.r.IntN(5)/3 {
 			b = g.field(b, fd, depth)
+		}
+	}
+	return b
+}
+
+// orderly draws some fields of a message as most encoders would write them: in order, of a oneof mostly one.
+func (g *wireMaker) orderly(md protoreflect.MessageDescriptor, depth int) []byte {
+	var b []byte
+	var set protoreflect.OneofDescriptor
+	share := min(60, 200*(1+g.r.IntN(2))/(1+md.Fields().Len())) // of the fields, so that there are two or four
+	for i := range md.Fields().Len() {
+		fd := md.Fields().Get(i)
+		if od := fd.ContainingOneof(); !g.chance(share) || od != nil && od == set && g.chance(95) {
+			continue
+		}
+		set = fd.ContainingOneof()
+		times := 1
+		if fd.Cardinality() == protoreflect.Repeated {
+			times += g.r.IntN(4) / 2
+		}
+		for range times {
+			b = g.field(b, fd, depth)
+		}
+		if g.chance(2) {
+			b = g.unknown(b, protowire.Number(1+g.r.IntN(40)), 2)
 		}
 	}
 	return b

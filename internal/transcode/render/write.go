@@ -13,10 +13,14 @@ func (s *scratch) message(dst []byte, p *Program, at uint64, more uint32, depth 
 	if depth--; depth < 0 {
 		return dst, errTooDeep
 	}
-	if l := p.layout(); l.form.isTime() && more == 0 {
+	l := p.layout()
+	if l.form.isTime() && more == 0 {
 		if seconds, nanos, ok := s.readTime(at); ok {
 			return s.time(dst, l.form, seconds, nanos)
 		}
+	}
+	if more == 0 && l.form == object && !s.careful && !p.crooked.Load() {
+		return s.straight(dst, p, l, at, depth)
 	}
 	l, fr, err := s.read(p, at, more, depth)
 	if err == nil {
@@ -33,11 +37,16 @@ func (s *scratch) whole(dst []byte, p *Program, l *layout, fr frame, depth int) 
 	}
 	start := len(dst)
 	dst, err := s.fields(dst, l, fr, depth)
+	return closed(dst, start), err
+}
+
+// closed makes an object of the fields from a place on.
+func closed(dst []byte, start int) []byte {
 	if len(dst) == start {
-		return append(dst, "{}"...), err
+		return append(dst, "{}"...)
 	}
 	dst[start] = '{' // in place of the first name's comma
-	return append(dst, '}'), err
+	return append(dst, '}')
 }
 
 // fields writes the fields of a frame, each with a comma before it.
