@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,7 +68,7 @@ func (e *epoll) write(fd int, first, second []byte) (int, error) {
 		var n int
 		var err error
 		if len(second) == 0 {
-			n, err = unix.Write(fd, first)
+			n, err = send(fd, first)
 		} else {
 			n, err = unix.Writev(fd, [][]byte{first, second})
 		}
@@ -80,6 +81,17 @@ func (e *epoll) write(fd int, first, second []byte) (int, error) {
 			return 0, fmt.Errorf("delivery: %w", err)
 		}
 	}
+}
+
+// send is send(2), which costs less than write(2): that must find out first that it has a socket. Nor does it tell Go's
+// scheduler, since it never waits.
+func send(fd int, b []byte) (int, error) {
+	n, _, failed := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), //nolint:gosec // as syscall does
+		uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+	if failed != 0 {
+		return 0, failed
+	}
+	return int(n), nil
 }
 
 // maxUnread is how much is read of what a client sent after its request, before the connection is closed: what is left
