@@ -7,9 +7,6 @@ import (
 	"time"
 )
 
-// firstWrite is how much of what there is already goes out with the head, unless one frame is longer.
-const firstWrite = 16 << 10
-
 // generations tells descriptors that are used again from each other.
 var generations atomic.Int32
 
@@ -60,7 +57,7 @@ func (c *conn) open(head []byte, o Options) error {
 	}
 	buffer := headBuffers.Get().(*[]byte)
 	head = c.src.Opening(append(*buffer, head...), retryFor(o))
-	frames, err := c.src.Next(firstWrite)
+	frames, err := c.src.Next(maxWrite)
 	if err != nil {
 		frames = nil // said again when it is c's turn
 	}
