@@ -122,7 +122,7 @@ func (q *request) parameters() (url.Values, error) {
 // headers reads the headers that say the same as parameters.
 func (q *request) headers() error {
 	// The header wins: it is what the browser saw last, the parameter what the page began with.
-	if cursor := q.r.Header.Get("Last-Event-ID"); cursor != "" {
+	if cursor := q.r.Header.Get("Last-Event-Id"); cursor != "" { // as net/http spells it: it need not be spelt anew
 		q.own.cursor = cursor
 	}
 	// A unary call is not named: what such a header says there is for whom it is forwarded to.
