@@ -15,11 +15,11 @@ import (
 // hijacked is an HTTP/1 connection that net/http has handed over, and that a goroutine serves: TLS, a compressed response,
 // any system but Linux. Its body ends with the connection.
 type hijacked struct {
-	conn    net.Conn
-	head    []byte
-	timeout time.Duration
-	from    io.Reader
-	left    chan struct{}
+	conn  net.Conn
+	stall stall // stands for a deadline set for every write, which costs more
+	head  []byte
+	from  io.Reader
+	left  chan struct{}
 }
 
 // hijackedHead is the head of a response that ends with its connection.
@@ -65,8 +65,13 @@ func date() []string {
 
 func newHijacked(conn net.Conn, buffered *bufio.ReadWriter, head []byte, timeout time.Duration) *hijacked {
 	_ = conn.SetDeadline(time.Time{}) // net/http's deadlines; an error shows at the first write
-	return &hijacked{conn: conn, from: buffered.Reader, head: head, timeout: timeout, left: make(chan struct{})}
+	h := &hijacked{conn: conn, from: buffered.Reader, head: head, left: make(chan struct{})}
+	h.stall.init(timeout, h.giveUp)
+	return h
 }
+
+// giveUp makes the write under way fail.
+func (h *hijacked) giveUp() { _ = h.conn.SetWriteDeadline(time.Now()) }
 
 // watch reads until the client closes the connection or close does. What a client sends after its request means nothing.
 func (h *hijacked) watch(left func()) {
@@ -78,10 +83,9 @@ func (h *hijacked) watch(left func()) {
 func (h *hijacked) start(body []byte) error { return h.write(append(h.head, body...)) }
 
 func (h *hijacked) write(frames []byte) error {
+	defer h.stall.end()
 	for part := range slices.Chunk(frames, maxWrite) {
-		if err := h.conn.SetWriteDeadline(time.Now().Add(h.timeout)); err != nil {
-			return fmt.Errorf("delivery: %w", err)
-		}
+		h.stall.begin()
 		if _, err := h.conn.Write(part); err != nil {
 			return fmt.Errorf("delivery: %w", err)
 		}
@@ -98,6 +102,7 @@ type netConner interface{ NetConn() net.Conn }
 type lingerer interface{ SetLinger(seconds int) error }
 
 func (h *hijacked) close(cleanly bool) {
+	h.stall.stop()
 	if cleanly {
 		_ = h.conn.Close()
 	} else {

@@ -12,7 +12,7 @@ import (
 type ordinary struct {
 	w       http.ResponseWriter
 	r       *http.Request
-	control *http.ResponseController
+	control http.ResponseController
 	// stall stands for a deadline set for every write: over HTTP/2 each would be a message to another goroutine, and cost
 	// more than the write.
 	stall   stall
@@ -20,7 +20,7 @@ type ordinary struct {
 }
 
 func newOrdinary(w http.ResponseWriter, r *http.Request, control *http.ResponseController, timeout time.Duration) *ordinary {
-	o := &ordinary{w: w, r: r, control: control}
+	o := &ordinary{w: w, r: r, control: *control}
 	o.stall.init(timeout, o.giveUp)
 	return o
 }

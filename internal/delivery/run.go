@@ -17,8 +17,6 @@ type serving struct {
 	server *Server
 	out    stream
 	src    Source
-	o      Options
-	clock  clock
 
 	asked  atomic.Uint32
 	roused chan struct{} // has room for one
@@ -29,7 +27,10 @@ type serving struct {
 
 	told       int           // the outage that the client has been told of
 	progressAt time.Duration // when the owner may be told again
-	buf        []byte
+
+	o     Options
+	clock clock
+	buf   []byte
 }
 
 // What others ask of a response.
