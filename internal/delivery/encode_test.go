@@ -203,7 +203,6 @@ type endless struct {
 }
 
 func (e *endless) Opening(dst []byte, _ time.Duration) []byte { return dst }
-func (e *endless) Changed() <-chan struct{}                   { return nil }
 func (e *endless) Written()                                   {}
 func (e *endless) Next(int) ([]byte, error) {
 	if e.left == 0 {

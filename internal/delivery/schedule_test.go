@@ -25,15 +25,11 @@ type board struct {
 	bytes []byte
 	ended bool
 	next  *board // readers go on there after the end; nil: they have ended
-	// changed is for readers that goroutines serve.
-	changed chan struct{}
 }
 
 func (b *board) change(f func()) {
 	b.mu.Lock()
 	f()
-	close(b.changed)
-	b.changed = make(chan struct{})
 	b.mu.Unlock()
 	b.tell()
 }
@@ -53,17 +49,6 @@ func (r *boardReader) Opening(dst []byte, _ time.Duration) []byte { return dst }
 func (r *boardReader) Topic() delivery.Topic                      { return &r.on.place }
 func (r *boardReader) Waiting() ([]byte, int)                     { return nil, 0 }
 func (r *boardReader) Beat(dst []byte) []byte                     { return append(dst, "beat\n\n"...) }
-
-func (r *boardReader) Changed() <-chan struct{} {
-	r.on.mu.Lock()
-	defer r.on.mu.Unlock()
-	if r.on.ended || r.at < len(r.on.bytes) {
-		return closed
-	}
-	return r.on.changed
-}
-
-var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 func (r *boardReader) Next(limit int) ([]byte, error) {
 	for {
@@ -153,7 +138,7 @@ func (s *schedule) play(cutShort bool) {
 	w := newWorld(s.t, s.o)
 	w.unsettled = cutShort
 	for i := range 1 + s.random.IntN(5) {
-		b := &board{changed: make(chan struct{})}
+		b := &board{}
 		if i > 0 && s.random.IntN(2) == 0 {
 			b.next = s.boards[s.random.IntN(i)]
 		}

@@ -48,8 +48,6 @@ type Source interface {
 	// Topic is what to watch for a change of what Next or Waiting answers; nil where they stay as they are. Another one may
 	// follow it when Next has returned nothing.
 	Topic() Topic
-	// Changed returns a channel that is closed when Next or Waiting may answer otherwise.
-	Changed() <-chan struct{}
 	// Waiting returns what says that the backend cannot be reached, and the number of the outage; 0 for none.
 	Waiting() (frame []byte, outage int)
 	// Beat appends what is sent on a quiet connection. It may be nothing.

@@ -36,19 +36,16 @@ type source struct {
 	// leaveErr and nextErr are what Leave and Next fail with.
 	leaveErr, nextErr error
 	// opened, if set, is what Opening waits for.
-	opened  chan struct{}
-	changed chan struct{}
+	opened chan struct{}
 	place
 }
 
-func newSource() *source { return &source{changed: make(chan struct{}), beat: ":\n\n"} }
+func newSource() *source { return &source{beat: ":\n\n"} }
 
 func (s *source) change(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f()
-	close(s.changed)
-	s.changed = make(chan struct{})
 	s.tell()
 }
 
@@ -90,12 +87,6 @@ func (s *source) Written() {
 func (s *source) Short(frames []byte, n int) []byte { return frames[n:] }
 
 func (s *source) Topic() delivery.Topic { return &s.place }
-
-func (s *source) Changed() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.changed
-}
 
 func (s *source) Waiting() ([]byte, int) {
 	s.mu.Lock()

@@ -189,8 +189,7 @@ func TestSourceWithoutTopic(t *testing.T) {
 
 type homeless struct{ *source }
 
-func (homeless) Topic() delivery.Topic    { return nil }
-func (homeless) Changed() <-chan struct{} { return nil }
+func (homeless) Topic() delivery.Topic { return nil }
 
 // TestMuchAtOnce: who has much to say shares with others of the same topic.
 func TestMuchAtOnce(t *testing.T) {

@@ -8,9 +8,6 @@ import (
 	"github.com/grpc-sse/grpc-sse/internal/sse"
 )
 
-// Changed returns a channel that is closed when Next or Waiting may answer otherwise.
-func (v *View) Changed() <-chan struct{} { return v.stream.Changed() }
-
 // Topic is what to watch for a change of what Next or Waiting answers; nil where they stay as they are.
 func (v *View) Topic() eventlog.Topic { return v.stream.Topic() }
 

@@ -32,8 +32,6 @@ type Stream interface {
 	Short(frames []byte, n int) (rest []byte)
 	// Topic is what to watch for a change of what Next or Waiting answers; nil where they stay as they are.
 	Topic() eventlog.Topic
-	// Changed returns a channel that is closed when Next or Waiting may answer otherwise.
-	Changed() <-chan struct{}
 	// Waiting returns the frame that says that the backend cannot be reached, and the number of the outage; 0 for none.
 	Waiting() (frame []byte, outage int)
 	// Ageless reports that the connection must not be ended because of its age.

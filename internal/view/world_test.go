@@ -92,7 +92,6 @@ func (s *stream) Written() {
 	s.written++
 }
 
-func (s *stream) Changed() <-chan struct{}            { return nil }
 func (s *stream) Short(frames []byte, n int) []byte   { return frames[n:] }
 func (s *stream) Topic() eventlog.Topic               { return nil }
 func (s *stream) Waiting() (frame []byte, outage int) { return []byte(s.waiting), s.outage }
