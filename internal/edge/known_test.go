@@ -36,3 +36,16 @@ func TestKnownPaths(t *testing.T) {
 		}
 	}
 }
+
+// The key that is remembered for a path is that of requests with nothing else.
+func TestPublicKeys(t *testing.T) {
+	key := edge.PublicKeys()
+	query := key("query", false)
+	bare := key("bare", true)
+	if bare == query || key("bare", false) != bare || key("bare", true) != bare {
+		t.Error("the path's key is that of another request, or changes")
+	}
+	if key("query", false) != query {
+		t.Error("a request with a query has the path's key, or another one than before")
+	}
+}
