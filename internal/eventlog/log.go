@@ -2,7 +2,8 @@
 // to and any number of readers read, each at its own position.
 //
 // A record is a finished frame: what is kept is what goes to the socket. Records lie back to back in segments whose
-// bytes never change, so every reader is handed the same memory:
+// bytes never change, so every reader is handed the same memory. As the log grows so do its segments, and small ones are
+// joined into new ones:
 //
 //	segment      segment      segment (open)
 //	|rec|rec|rec||rec|rec    ||rec|rec|........|
@@ -134,13 +135,37 @@ func (l *Log) appendLocked(build func([]byte, event.ID) []byte, now int64) (grow
 		record = build([]byte{}, id)
 	}
 	if record != nil { // it did not fit
-		seg = newSegment(l.last+1, l.nextSegmentSize(len(record)), seg)
+		size := l.nextSegmentSize(len(record))
+		if seg != nil && size > cap(seg.buf) {
+			grown = l.mergeLocked(size)
+		}
+		seg = newSegment(l.last+1, size, seg)
 		seg.add(record, now)
 		l.segments = append(l.segments, seg)
-		n, grown = len(record), seg.cost(l.beside)
+		n, grown = len(record), grown+seg.cost(l.beside)
 	}
 	l.last++
 	l.unsent += n
+	return grown
+}
+
+// mergeLocked joins neighbours that fit into one segment of size together, and returns the bytes of memory that took. Each
+// time that the size grows what is there is copied, as when a slice grows: who reads all of it then gets large pieces,
+// each of which is a system call.
+func (l *Log) mergeLocked(size int) (grown int) {
+	merged := l.segments[:0]
+	for _, s := range l.segments {
+		if k := len(merged); k > 0 && len(merged[k-1].buf)+len(s.buf) <= size {
+			before := merged[k-1]
+			grown -= before.cost(l.beside) + s.cost(l.beside)
+			s = before.joined(s, size)
+			merged = merged[:k-1]
+			grown += s.cost(l.beside)
+		}
+		merged = append(merged, s)
+	}
+	clear(l.segments[len(merged):])
+	l.segments = merged
 	return grown
 }
 

@@ -194,3 +194,31 @@ func TestAskingForRoomAllocatesNothing(t *testing.T) {
 		l.Close()
 	}
 }
+
+// What is read from the beginning comes in large pieces, though it was appended when the log was small: each piece is a
+// system call for whoever reads it all.
+func TestPiecesGrowWithTheLog(t *testing.T) {
+	const size, records = 250, 1000
+	l := newLog(eventlog.Options{})
+	want := make([]byte, 0, size*records)
+	for i := range records {
+		record := fmt.Appendf(nil, "%0*d", size, i)
+		add(l, 1, string(record))
+		want = append(want, record...)
+	}
+	var got []byte
+	pieces := 0
+	for pos, last := event.Position(100), event.Position(100+records); pos < last; pieces++ {
+		part, next, err := l.Read(pos, len(want))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, pos = append(got, part...), next
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("the records read are not those appended")
+	}
+	if most := 1 + len(want)/(48<<10); pieces > most {
+		t.Errorf("%d bytes came in %d pieces, want at most %d", len(want), pieces, most)
+	}
+}

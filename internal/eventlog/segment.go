@@ -40,6 +40,18 @@ func newSegment(base ordinal, size int, before *segment) *segment {
 	return s
 }
 
+// joined is a new segment with the records of both.
+func (s *segment) joined(next *segment, size int) *segment {
+	both := &segment{base: s.base, buf: append(append(make([]byte, 0, size), s.buf...), next.buf...)}
+	records := len(s.ends) + len(next.ends)
+	both.ends, both.times = append(slices.Grow(both.ends, records), s.ends...), append(slices.Grow(both.times, records), s.times...)
+	for _, end := range next.ends {
+		both.ends = append(both.ends, uint32(len(s.buf))+end)
+	}
+	both.times = append(both.times, next.times...)
+	return both
+}
+
 // minRecord is the least that newSegment expects of a record: one that is empty says nothing of those that follow.
 const minRecord = 16
 
