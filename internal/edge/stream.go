@@ -169,7 +169,7 @@ func (e *Edge) subscribe(q *request, wish *feed.Request, to *reader) bool {
 	}
 	to.subscription = subscription
 	if !e.awaitOpen(q.r.Context(), subscription) {
-		return false
+		panic(http.ErrAbortHandler) // or net/http says 200, and that was all, to a client that may still read
 	}
 	// A reader that comes back to a call has had a head: it is told of the end inside the stream.
 	if end, failed := subscription.Failed(); failed && (subscription.Fresh || wish.Cursor == "") {

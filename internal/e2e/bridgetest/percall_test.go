@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -134,6 +135,26 @@ func TestSeveralTabs(t *testing.T) {
 		}
 		w.stop()
 	})
+}
+
+// Who has left before the first byte is answered nothing, even if it still reads: an empty 200 would be taken for an
+// answer.
+func TestLeftBeforeTheFirstByte(t *testing.T) {
+	b, address := scripted(t)
+	b.Define("silent", script.Gate("never"))
+	w := start(t, upstreams(address)+"open_window: 10s\n")
+	conn := w.narrow().(*net.TCPConn)
+	if _, err := conn.Write([]byte("GET /v1/play/silent HTTP/1.1\r\nHost: bridge\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	await(t, b, "", script.Begun(1))
+	if err := conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := io.ReadAll(conn); err != nil || len(answer) != 0 {
+		t.Errorf("the answer is %q, %v, want none", answer, err)
+	}
+	w.stop()
 }
 
 const key = "0123456789abcdefghijkl-_"
