@@ -16,7 +16,7 @@ import (
 func TestConnect(t *testing.T) {
 	const (
 		clients   = 2000
-		maxAllocs = 74
+		maxAllocs = 58
 		maxKept   = 900 // bytes
 	)
 	backend := startBackend(t)
