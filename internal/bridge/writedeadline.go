@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// writeDeadline is a connection's deadline for writes. It is set before every write and lifted after most, by net/http
-// for HTTP/2 and by delivery, and to move a timer of the runtime's so often costs as much as much of the write. So it is
-// only noted: one timer, which no write touches, looks whether it has passed, and tells the connection then.
+// writeDeadline is a connection's deadline for writes. net/http sets it before every write over HTTP/2 and lifts it after
+// most, and to move a timer of the runtime's so often costs as much as much of the write. So it is only noted: one timer,
+// which no write touches, looks whether it has passed, and tells the connection then.
 //
 // Who sets it stores at and then reads the others; who looks stores the others and then reads at. So one of both sees what
 // the other has done.
@@ -43,7 +43,7 @@ func (d *writeDeadline) init(conn net.Conn) {
 func (d *writeDeadline) set(t time.Time) {
 	at := int64(noDeadline)
 	if !t.IsZero() {
-		at = int64(t.Sub(epoch))
+		at = max(int64(t.Sub(epoch)), 0) // before is as good as passed
 	}
 	d.at.Store(at)
 	if d.told.Load() || at < d.lookAt.Load() {

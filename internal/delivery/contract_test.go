@@ -292,7 +292,7 @@ func TestPanics(t *testing.T) {
 	for _, method := range []string{"Opening", "Next", "Written", "Short", "Topic", "Watch", "Waiting", "Beat", "Leave"} {
 		t.Run(method, func(t *testing.T) {
 			onBothPaths(t, func(t *testing.T, o settings) {
-				if o.goroutines && (method == "Short" || method == "Topic" || method == "Watch") {
+				if o.goroutines && method == "Short" {
 					return // it is not called
 				}
 				o.Shards, o.MaxAge, o.KickReason = 1, 30*time.Second, "limit"

@@ -5,13 +5,17 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // atOnce is how many responses are roused before what they do gets its turn. All that one delivery needs is then still in
 // the processor's caches: over HTTP/2 three goroutines take part in it, one after the other, and each would otherwise run
-// for all responses before the next one does. Fewer at once would be no better there, and slow where other work goes on
-// besides: a goroutine that has given way comes back after up to sixty others.
+// for all responses before the next one does. Fewer at once would be no better there.
 const atOnce = 16
+
+// longTurn is when giving way has taken long: others, up to sixty of them, use the processors for as long as they may, 10 ms
+// each. Twice as many are then roused the next time, or the last of ten thousand would wait for seconds.
+const longTurn = time.Millisecond
 
 // crowds are the responses that goroutines serve, by what they wait for.
 type crowds struct {
@@ -20,7 +24,7 @@ type crowds struct {
 }
 
 // crowd is the responses that wait for the same. A change rouses them all, in a goroutine that there is for as long as
-// that takes.
+// that takes. It waits for nobody, so nobody waits for it.
 type crowd struct {
 	topic Topic
 	state atomic.Int32
@@ -56,19 +60,27 @@ func (c *crowd) Changed() {
 func (c *crowd) rouse() {
 	for again := true; again; again = !c.state.CompareAndSwap(rousing, nothing) {
 		c.state.Store(rousing)
-		for left := c.rouseBelow(math.MaxInt); left > 0; left = c.rouseBelow(left) {
+		most := atOnce
+		for left := c.rouseBelow(math.MaxInt, most); left > 0; left = c.rouseBelow(left, most) {
+			gaveWay := time.Now()
 			runtime.Gosched()
+			if time.Since(gaveWay) < longTurn {
+				most = atOnce
+			} else {
+				most *= 2
+			}
 		}
 	}
 }
 
-// rouseBelow rouses some, the last of the first n, and returns how many are left before them. From the end to the front
-// nobody is left out: who leaves is replaced by the last, and who comes, comes behind all and looks by itself.
-func (c *crowd) rouseBelow(n int) (left int) {
+// rouseBelow rouses some, at most so many and the last of the first n, and returns how many are left before them. From the
+// end to the front nobody is left out: who leaves is replaced by the last, and who comes, comes behind all and looks by
+// itself.
+func (c *crowd) rouseBelow(n, most int) (left int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n = min(n, len(c.members))
-	left = max(0, n-atOnce)
+	left = max(0, n-most)
 	for _, s := range c.members[left:n] {
 		s.rouse()
 	}
