@@ -107,7 +107,8 @@ func fanOutManyExperiment() Experiment {
 				Name: maxMany, Title: "Most deliveries before they are late, 10,000 readers",
 				About: "One stream. The rate of events is raised until 1 % of the deliveries take longer than 200 ms, counted from " +
 					"the moment at which the event was due. One at a time: an event is published when every reader has the one " +
-					"before, so no program can join events into one write, and half and 90 % load are of that rate.",
+					"before, so no program can join events into one write, nor be much faster than the kernel row. Half and 90 % load are " +
+					"of that rate.",
 			},
 			{
 				Name: halfMany, Title: "CPU at half load, 10,000 readers",
