@@ -143,6 +143,9 @@ func (s *socket) Counted() net.Conn { return s.tcpConn }
 func (s *socket) Detach() (release func()) {
 	s.from.mu.Lock()
 	defer s.from.mu.Unlock()
+	if _, open := s.from.open[s]; !open {
+		return func() {} // somebody has closed it in the meantime, and counted it out
+	}
 	delete(s.from.open, s)
 	return s.from.release
 }

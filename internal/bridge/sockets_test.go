@@ -124,3 +124,48 @@ func TestGivenUpSocketsCount(t *testing.T) {
 		_ = conn.Close()
 	}
 }
+
+// What was closed just before it is given up has been counted out: there is nothing to release.
+func TestClosedSocketsAreNotReleased(t *testing.T) {
+	inner, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln := bridge.Bounded(inner, 1, slog.New(slog.DiscardHandler))
+	defer ln.Close()
+	dial := func() net.Conn {
+		t.Helper()
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	defer dial().Close()
+	first, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Close()
+	first.(interface{ Detach() func() }).Detach()()
+	defer dial().Close()
+	second, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	refused := dial()
+	defer refused.Close()
+	accepted := make(chan error, 1)
+	go func() {
+		_, err := ln.Accept()
+		accepted <- err
+	}()
+	if _, err := refused.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("a connection too many: %v, want a reset", err)
+	}
+	_ = ln.Close()
+	if err := <-accepted; err == nil {
+		t.Error("a connection too many was accepted")
+	}
+}

@@ -119,7 +119,7 @@ func (s *socket) Read(p []byte) (int, error) {
 	if f == nil {
 		var n int
 		var err error
-		if n, f, err = s.atOnce(&s.readBy, p, unix.Read); f == nil {
+		if n, f, err = s.atOnce(&s.readBy, p, unix.Read); f == nil || err != nil {
 			if n == 0 && err == nil && len(p) != 0 {
 				err = io.EOF
 			}

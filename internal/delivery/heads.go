@@ -48,7 +48,7 @@ func (m *madeHead) isOf(header http.Header) bool {
 		return false
 	}
 	for _, field := range m.fields {
-		if !slices.Equal(header[field.name], field.values) {
+		if values, ok := header[field.name]; !ok || !slices.Equal(values, field.values) {
 			return false
 		}
 	}

@@ -25,6 +25,11 @@ func TestHeads(t *testing.T) {
 				header["X-Other"] = header["Vary"]
 				delete(header, "Vary")
 			}
+			if i%3 == 0 {
+				header["X-Nothing"] = nil // as many headers, none of which is sent
+			} else {
+				header["X-Something"] = []string{"a"}
+			}
 			r := &http.Request{ProtoMajor: 1, ProtoMinor: i / 11 % 2}
 			want := string(hijackedHead(maps.Clone(header), r))
 			if got := string(h.of(header, r)); got != want {

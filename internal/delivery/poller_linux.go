@@ -83,11 +83,17 @@ func (e *epoll) write(fd int, first, second []byte) (int, error) {
 	}
 }
 
-// send is send(2), which costs less than write(2): that must find out first that it has a socket. Nor does it tell Go's
-// scheduler, since it never waits.
+// send is send(2), which costs less than write(2): that must find out first that it has a socket. Go's scheduler is told of
+// large ones only, since none waits for the client.
 func send(fd int, b []byte) (int, error) {
-	n, _, failed := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), //nolint:gosec // as syscall does
-		uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+	const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
+	var n uintptr
+	var failed unix.Errno
+	if size := len(b); size <= maxWrite {
+		n, _, failed = unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(size), flags, 0, 0) //nolint:gosec // as syscall does
+	} else {
+		n, _, failed = unix.Syscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(size), flags, 0, 0) //nolint:gosec // as syscall does
+	}
 	if failed != 0 {
 		return 0, failed
 	}
