@@ -64,24 +64,31 @@ func (r *Runner) Run(ctx context.Context, into *result.Run) error {
 	var failed []error
 	for _, e := range Experiments() {
 		shown := e.shown(r.Scenarios)
-		if len(shown) == 0 {
+		if len(shown) == 0 || ctx.Err() != nil {
 			continue
 		}
 		into.Scenarios = append(into.Scenarios, shown...)
-		for round := range r.Repeat {
-			for _, maker := range r.Makers {
-				if err := r.round(ctx, e, maker, round); err != nil {
-					failed = append(failed, fmt.Errorf("%s, %s: %w", e.Shows[0].Name, maker.Name, err))
-				}
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-			}
-		}
+		failed = append(failed, r.rounds(ctx, e))
 	}
 	for _, row := range r.rows {
 		if r.Scenarios == nil || r.Scenarios.MatchString(row.Scenario) {
 			into.Rows = append(into.Rows, *row)
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// rounds runs an experiment against all targets, as often as is asked for. What was found until it is interrupted counts.
+func (r *Runner) rounds(ctx context.Context, e Experiment) error {
+	var failed []error
+	for round := range r.Repeat {
+		for _, maker := range r.Makers {
+			if ctx.Err() != nil {
+				return errors.Join(append(failed, context.Cause(ctx))...)
+			}
+			if err := r.round(ctx, e, maker, round); err != nil {
+				failed = append(failed, fmt.Errorf("%s, %s: %w", e.Shows[0].Name, maker.Name, err))
+			}
 		}
 	}
 	return errors.Join(failed...)
