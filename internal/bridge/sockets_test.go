@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/grpc-sse/grpc-sse/internal/bridge"
 )
@@ -156,6 +157,7 @@ func TestClosedSocketsAreNotReleased(t *testing.T) {
 	defer second.Close()
 	refused := dial()
 	defer refused.Close()
+	_ = refused.SetReadDeadline(time.Now().Add(10 * time.Second)) // or a failure takes for ever
 	accepted := make(chan error, 1)
 	go func() {
 		_, err := ln.Accept()
