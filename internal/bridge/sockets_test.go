@@ -79,15 +79,16 @@ func TestSocketsAreBounded(t *testing.T) {
 	}
 }
 
-// A connection that was given up counts until its new owner has closed it.
-func TestGivenUpSocketsCount(t *testing.T) {
+// listenForOne is a listener that takes one connection, and what connects to it.
+func listenForOne(t *testing.T) (ln net.Listener, dial func() net.Conn) {
+	t.Helper()
 	inner, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln := bridge.Bounded(inner, 1, slog.New(slog.DiscardHandler))
-	defer ln.Close()
-	dial := func() net.Conn {
+	ln = bridge.Bounded(inner, 1, slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { _ = ln.Close() })
+	return ln, func() net.Conn {
 		t.Helper()
 		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", ln.Addr().String())
 		if err != nil {
@@ -95,6 +96,11 @@ func TestGivenUpSocketsCount(t *testing.T) {
 		}
 		return conn
 	}
+}
+
+// A connection that was given up counts until its new owner has closed it.
+func TestGivenUpSocketsCount(t *testing.T) {
+	ln, dial := listenForOne(t)
 	defer dial().Close()
 	first, err := ln.Accept()
 	if err != nil {
@@ -128,20 +134,7 @@ func TestGivenUpSocketsCount(t *testing.T) {
 
 // What was closed just before it is given up has been counted out: there is nothing to release.
 func TestClosedSocketsAreNotReleased(t *testing.T) {
-	inner, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln := bridge.Bounded(inner, 1, slog.New(slog.DiscardHandler))
-	defer ln.Close()
-	dial := func() net.Conn {
-		t.Helper()
-		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return conn
-	}
+	ln, dial := listenForOne(t)
 	defer dial().Close()
 	first, err := ln.Accept()
 	if err != nil {
