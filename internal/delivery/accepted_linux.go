@@ -306,7 +306,7 @@ func failed(op string, err error, local, remote net.Addr) error {
 	if errors.Is(err, os.ErrClosed) || errors.Is(err, net.ErrClosed) {
 		return errClosed
 	}
-	if number, ok := err.(syscall.Errno); ok { //nolint:errorlint // which is not wrapped
+	if number, ok := errors.AsType[syscall.Errno](err); ok {
 		err = os.NewSyscallError(op, number)
 	}
 	return &net.OpError{Op: op, Net: "tcp", Source: local, Addr: remote, Err: err}
