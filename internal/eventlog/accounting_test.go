@@ -76,7 +76,10 @@ func TestBudgetCountsWhatIsHeld(t *testing.T) {
 			"expire": on("expire", func(_ *rapid.T, l *eventlog.Log) { l.Expire() }),
 			"attach": on("attach", func(_ *rapid.T, l *eventlog.Log) { l.Attach() }),
 			"seal":   on("seal", func(_ *rapid.T, l *eventlog.Log) { l.Seal() }),
-			"close":  on("close", func(_ *rapid.T, l *eventlog.Log) { l.Close() }),
+			"seal with": on("seal with", func(_ *rapid.T, l *eventlog.Log) {
+				l.SealWith(func(dst []byte, _ event.ID) []byte { return append(dst, noise[:5000]...) })
+			}),
+			"close": on("close", func(_ *rapid.T, l *eventlog.Log) { l.Close() }),
 			"hold": func(t *rapid.T) {
 				n := rapid.IntRange(-int(w.beside), 100_000).Draw(t, "bytes")
 				w.budget.Hold(n)

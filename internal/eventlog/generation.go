@@ -131,13 +131,13 @@ func (l *Log) Between(from, to event.Position) uint64 {
 	return uint64(max(f, t) - f)
 }
 
-// Holds reports whether mark names a generation of the log and pos lies inside it: from the cursor before its first record
-// to its newest, whether that is still kept or not.
+// Holds reports whether mark names a generation of the log and pos is a cursor of it: from the one before its first record
+// to its newest, whether that is still kept or not. The end (SealWith) is none.
 func (l *Log) Holds(mark event.Mark, pos event.Position) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := l.index(pos)
-	return !l.closed && i >= 0 && l.generations[i].mark == mark && pos <= l.generations[i].position(l.end(i))
+	return !l.closed && i >= 0 && l.generations[i].mark == mark && pos <= l.generations[i].position(min(l.end(i), l.newestLocked()))
 }
 
 // MarkAt is the mark of the generation that pos lies in.

@@ -72,6 +72,7 @@ type Log struct {
 	unsent      int          // bytes of the records in (written, last]
 	readers     int
 	sealed      time.Time // zero: not sealed
+	ended       bool      // the newest record is the end
 	closed      bool
 	changed     chan struct{} // closed at the next change that a reader waits for; nil while nobody does
 	watchers    watchers      // replaced, never changed
@@ -202,19 +203,39 @@ func allocated(size int) int {
 }
 
 // Seal says that nothing follows: readers get io.EOF after the last record. Evicted may be called before it returns.
-func (l *Log) Seal() {
+func (l *Log) Seal() { l.SealWith(nil) }
+
+// SealWith appends the end, a last record that build makes as for Append, and seals the log in one step. Every reader comes
+// to the end, and has nothing to come back for then: the position of the end is no cursor (Bounds, Holds), so nobody begins
+// behind it.
+func (l *Log) SealWith(build func(dst []byte, id event.ID) []byte) {
 	l.mu.Lock()
 	var readers watchers
+	grown := 0
 	if l.sealed.IsZero() && !l.closed {
+		if build != nil {
+			now := l.clock.now()
+			grown = l.appendLocked(build, now) - l.trimLocked(now)
+			l.ended = true
+		}
 		l.sealed = l.clock.time()
 		readers = l.wakeLocked()
 	}
 	idle := l.readers == 0 && !l.closed
 	l.mu.Unlock()
 	readers.tell()
+	l.budget.grew(grown)
 	if idle {
 		l.budget.released()
 	}
+}
+
+// newestLocked is the newest record that is not the end.
+func (l *Log) newestLocked() ordinal {
+	if l.ended {
+		return l.last - 1
+	}
+	return l.last
 }
 
 // Close frees everything that the log holds. Readers and the writer get ErrClosed.
@@ -321,12 +342,12 @@ func (l *Log) WaitRoom(ctx context.Context) error {
 	}
 }
 
-// Bounds are the position just before the oldest record kept and that of the newest. They are the same where there is no
-// record.
+// Bounds are the position just before the oldest record kept and that of the newest, the end (SealWith) left aside. They
+// are the same where there is no record.
 func (l *Log) Bounds() (first, last event.Position) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.cursorOf(l.first), l.cursorOf(l.last)
+	return l.cursorOf(l.first), l.cursorOf(l.newestLocked())
 }
 
 // Attach counts a reader; while there is one the budget does not evict the log.

@@ -208,6 +208,37 @@ func TestDrainWhileCatchingUp(t *testing.T) {
 	}
 }
 
+// TestEndWhileCatchingUp: the shared call ends while a reader is still being caught up, and does not meet it in time. The
+// reader is told what it would have been told there, the end included.
+func TestEndWhileCatchingUp(t *testing.T) {
+	for start, want := range map[schema.Start]string{
+		schema.StartLive:         "open a4 reset:expired end:0",
+		schema.StartEarliest:     "open a4 reset:expired a6 a7 end:0",
+		schema.StartLatestPerKey: "open a4 reset:expired a7 bookmark end:0",
+	} {
+		t.Run(start.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := items(t, resumable, starting(start))
+				keeper := w.join("")
+				common := <-w.backend.calls
+				common.send(wire("a", 6))
+				back := w.join(w.from(3))
+				(<-w.backend.calls).send(wire("a", 4))
+				common.send(wire("a", 7))
+				close(common.steps)
+				synctest.Wait()
+				back.sees("open a4")
+				time.Sleep(31 * time.Second)
+				if !back.read() {
+					t.Error("the stream goes on")
+				}
+				back.expect(want)
+				closing(keeper, back)
+			})
+		})
+	}
+}
+
 // TestNoRoomToCatchUp: where the backend has no room for the call that catches up, nothing is missing yet.
 func TestNoRoomToCatchUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -281,11 +281,12 @@ func (r *run) seal(o outcome.Outcome) {
 		r.behind.unlist()
 	}
 	if r.busy = r.comeBack(o); r.busy == "" && !r.handedOver {
-		r.log.Append(func(dst []byte, id event.ID) []byte {
+		r.log.SealWith(func(dst []byte, id event.ID) []byte {
 			return appendEnd(dst, event.EndAt(id.Position, r.check), o)
 		})
+	} else {
+		r.log.Seal()
 	}
-	r.log.Seal()
 	r.open()
 	if o.Class != outcome.End && r.busy == "" && !r.handedOver && !errors.Is(context.Cause(r.ctx), errDiscarded) {
 		r.feed.logger.Warn("stream ended", "method", r.request.Method.Name, "code", outcome.CodeName(o.Code()),

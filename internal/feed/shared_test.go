@@ -1,6 +1,7 @@
 package feed_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
@@ -209,6 +210,70 @@ func TestSlowReadersOfSharedStreams(t *testing.T) {
 				closing(fast, slow)
 			})
 		})
+	}
+}
+
+// TestTheEndIsSaidToSlowReaders: the call ends while a reader is behind what is kept, for the third time. Whatever is done
+// about what it has missed, it is told of the end, and not moved behind that.
+func TestTheEndIsSaidToSlowReaders(t *testing.T) {
+	for start, want := range map[schema.Start]string{
+		schema.StartLive:         "open a1 reset:expired a9 reset:expired a19 reset:expired a30 end:0",
+		schema.StartEarliest:     "open a1 reset:expired a9 reset:expired a19 reset:expired a30 end:0",
+		schema.StartLatestPerKey: "open bookmark a1 reset:expired a10 bookmark reset:expired a20 bookmark reset:expired a30 bookmark end:0",
+	} {
+		t.Run(start.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := items(t, starting(start), func(s *schema.Stream) { s.Retention.Events = 2 })
+				slow := w.join("")
+				c := <-w.backend.calls
+				c.send(wire("a", 1))
+				slow.step()
+				if start == schema.StartLatestPerKey {
+					slow.step() // the bookmark was first
+				}
+				for n := 2; n <= 30; n++ {
+					c.send(wire("a", n))
+					if n == 10 || n == 20 {
+						slow.step() // the reset
+						slow.step() // an event, or the snapshot
+					}
+				}
+				close(c.steps)
+				synctest.Wait()
+				if !slow.read() {
+					t.Error("the stream goes on")
+				}
+				slow.expect(want)
+				slow.missesNothingUnsaid()
+				closing(slow)
+			})
+		})
+	}
+}
+
+// missesNothingUnsaid counts the ids: between two there are as many as a reset says were missed. It is for streams of
+// which every event counts.
+func (r *reader) missesNothingUnsaid() {
+	r.t.Helper()
+	before := r.opened()
+	for _, e := range r.events[1:] {
+		id, ok := event.Parse(e.ID)
+		if !ok || id.Snapshot != 0 || before.Snapshot != 0 {
+			before = id
+			continue
+		}
+		want := event.Position(1)
+		if e.Type == "stream.reset" {
+			var data struct{ Missed event.Position }
+			if err := json.Unmarshal([]byte(e.Data), &data); err != nil {
+				r.t.Fatal(err)
+			}
+			want = data.Missed
+		}
+		if got := id.Position - before.Position; got != want {
+			r.t.Errorf("%s %s with the id %s is %d behind what came before it, want %d", e.Type, e.Data, e.ID, got, want)
+		}
+		before = id
 	}
 }
 

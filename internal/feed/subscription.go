@@ -175,7 +175,8 @@ func (s *Subscription) nextOfSnapshot(limit int) []byte {
 }
 
 // fall goes on after events that were trimmed before the reader had them, and says so. A call of one's own goes on with
-// the oldest event kept. So does a shared one, unless it begins with a snapshot or the reader does not keep up at all.
+// the oldest event kept. So does a shared one, unless it begins with a snapshot, or goes on and the reader does not keep up
+// at all.
 func (s *Subscription) fall(trimmed *eventlog.TrimmedError) []byte {
 	s.place = place{pos: trimmed.Oldest, missed: trimmed.Missed}
 	s.falls++
@@ -184,7 +185,7 @@ func (s *Subscription) fall(trimmed *eventlog.TrimmedError) []byte {
 		switch {
 		case latest && s.run.latest != nil:
 			s.place = s.run.startPlace()
-		case s.falls >= maxFalls:
+		case s.falls >= maxFalls && s.run.end.Load() == nil:
 			_, last := s.run.log.Bounds()
 			s.place = place{pos: last, missed: trimmed.Missed + s.run.log.Between(trimmed.Oldest, last)}
 			s.falls = 0

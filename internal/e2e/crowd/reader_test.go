@@ -22,6 +22,8 @@ const (
 	sources = 16
 	// silence is how long a connection may carry nothing. Heartbeats come every 8 seconds.
 	silence = time.Minute
+	// mostFruitless is how many connections one after the other may bring nothing but stream.open, and end well.
+	mostFruitless = 20
 	// smallBuffer is the receive buffer of a client's socket.
 	smallBuffer = 8 << 10
 )
@@ -51,6 +53,7 @@ type reader struct {
 	ended       bool                        // stream.end came
 	lacks       bool                        // the last stream.open said that the cursor is not resumed, and no reset has come yet
 	connections int                         // so far
+	fruitless   int                         // how many since the last that brought something, or was cut
 	cuts        int                         // how often the reader has cut its connection
 	reset       bool                        // somebody has seen that the bridge has reset the connection: the socket tells it once
 	refused     bool                        // the newest connection has brought no stream
@@ -76,6 +79,12 @@ var errCut = errors.New("cut")
 func (r *reader) run(ctx context.Context) error {
 	for {
 		over, err := r.connect(ctx)
+		if r.fruitless++; !errors.Is(err, io.EOF) || r.refused {
+			r.fruitless = 0
+		}
+		if r.fruitless > mostFruitless {
+			err = wrong("lost", "%d connections have brought nothing, and ended as if that were all", r.fruitless)
+		}
 		_, wrong := errors.AsType[*wrongError](err)
 		switch {
 		case wrong:
@@ -222,6 +231,7 @@ func (r *reader) frame(block []byte) (busy bool, err error) {
 		return false, wrong("ids", "the id %q behind %q", id, r.cursor)
 	}
 	r.cursor = append(r.cursor[:0], id...)
+	r.fruitless = 0
 	r.next, r.floor = n+1, n+1
 	r.read.Store(int64(n))
 	r.counts.events.Add(1)
@@ -254,6 +264,7 @@ func (r *reader) control(block []byte) (busy bool, err error) {
 		r.opened.Store(true)
 		r.refused = false
 	case "stream.reset":
+		r.fruitless = 0
 		r.counts.resets.Add(1)
 		if !r.mayReset || data.Reason != "expired" {
 			return false, wrong("lost", "%q", block)
@@ -272,7 +283,7 @@ func (r *reader) control(block []byte) (busy bool, err error) {
 			return false, wrong("lost", "%q, and the next event would be %d of %d", block, r.next, r.book.last)
 		}
 		r.cursor = append(r.cursor[:0], id...)
-		r.ended = true
+		r.ended, r.fruitless = true, 0
 	case "stream.busy":
 		r.counts.busy.Add(1)
 		return true, nil

@@ -49,6 +49,7 @@ type model struct {
 	parts   []part   // the generations
 	readers int
 	sealed  time.Time
+	ended   bool // the last record is the end
 	closed  bool
 	evicted bool
 }
@@ -117,6 +118,7 @@ func (w *world) play(t *rapid.T) {
 		"attach":    func(t *rapid.T) { m := w.any(t); m.readers++; m.log.Attach() },
 		"detach":    func(t *rapid.T) { w.any(t).detach() },
 		"seal":      func(t *rapid.T) { w.end(t, (*model).seal) },
+		"seal with": func(t *rapid.T) { w.end(t, (*model).sealWith) },
 		"close":     func(t *rapid.T) { w.end(t, (*model).close) },
 		"":          w.check,
 		"look back": func(t *rapid.T) { w.any(t).readAll(t) },
@@ -170,6 +172,27 @@ func (m *model) seal(w *world) {
 		m.sealed = w.clock.now
 	}
 	m.log.Seal()
+}
+
+func (m *model) sealWith(w *world) {
+	const size = 100
+	takes := m.sealed.IsZero() && !m.closed
+	m.log.SealWith(func(dst []byte, id event.ID) []byte {
+		m.records = append(m.records, record{size, w.clock.now, id.Position})
+		return append(dst, content(len(m.records)-1, size)...)
+	})
+	if takes {
+		m.sealed, m.ended = w.clock.now, true
+		m.trim(w.clock.now)
+	}
+}
+
+// newest is how many records there are, the end left aside.
+func (m *model) newest() int {
+	if m.ended {
+		return len(m.records) - 1
+	}
+	return len(m.records)
 }
 
 func (m *model) close(*world) {
@@ -256,8 +279,8 @@ func (m *model) look(t *rapid.T, w *world) {
 		return
 	}
 	first, last := m.log.Bounds()
-	if last != m.end() || len(m.records) > 0 && m.has(m.records[len(m.records)-1].pos) != len(m.records) {
-		t.Fatalf("the log ends at %d, the model at %d", last, m.end())
+	if last != m.cursor(m.newest()) || len(m.records) > 0 && m.has(m.records[len(m.records)-1].pos) != len(m.records) {
+		t.Fatalf("the log ends at %d, the model at %d", last, m.cursor(m.newest()))
 	}
 	got := m.has(first)
 	if first != m.cursor(got) {

@@ -103,7 +103,7 @@ func (m *model) cursors(t *rapid.T) {
 		t.Fatalf("Between(%d, %d) = %d, want %d", from, to, m.log.Between(from, to), max(0, n-has))
 	}
 	for i, p := range m.parts {
-		inside := from >= p.start && from <= m.last(i)
+		inside := from >= p.start && from <= m.last(i) && (!m.ended || from < m.end())
 		if m.log.Holds(p.mark, from) != (inside && !m.closed) {
 			t.Fatalf("Holds(generation %d, %d) = %t, closed %t", i, from, !inside, m.closed)
 		}

@@ -21,6 +21,7 @@ type Log interface {
 	Append(build func(dst []byte, id event.ID) []byte) (room bool)
 	WaitRoom(ctx context.Context) error
 	Seal()
+	SealWith(build func(dst []byte, id event.ID) []byte)
 	Close()
 	Expire() (sealed time.Time)
 

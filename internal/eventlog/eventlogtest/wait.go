@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/grpc-sse/grpc-sse/internal/event"
 	"github.com/grpc-sse/grpc-sse/internal/eventlog"
 )
 
@@ -180,6 +181,41 @@ var endCases = []testCase{
 			if !isClosed(l.Changed(start + 1)) {
 				t.Error("Changed is not closed: a reader would wait for what cannot come")
 			}
+		},
+	},
+	{
+		"nobody can begin behind the end",
+		"a reader that was moved there, or came back to it, would be told of the end never, and come back for ever",
+		func(t *testing.T, open Open) {
+			for _, events := range []int{1, 2, 1000} {
+				l := open.make(eventlog.Options{Mode: eventlog.Shared, Limits: eventlog.Limits{Age: time.Hour, Events: events, Bytes: 1 << 20}})
+				addMany(l, 5, 1)
+				changed := l.Changed(start + 5)
+				var end event.ID
+				l.SealWith(func(dst []byte, id event.ID) []byte {
+					end = id
+					return append(dst, "end"...)
+				})
+				l.SealWith(func([]byte, event.ID) []byte { panic("there is one end") })
+				if !isClosed(changed) || end.Position != start+6 || end.Mark != l.Mark() {
+					t.Errorf("the end has the id %v; readers were woken: %t", end, isClosed(changed))
+				}
+				if _, last := l.Bounds(); last != start+5 || l.Holds(l.Mark(), start+6) || !l.Holds(l.Mark(), start+5) {
+					t.Errorf("the newest record is at %d; Holds the end: %t, what is before it: %t", last, l.Holds(l.Mark(), start+6), l.Holds(l.Mark(), start+5))
+				}
+				if records, next, err := l.Read(start+5, 100); string(records) != "end" || next != start+6 || err != nil {
+					t.Errorf("Read = %q, %d, %v", records, next, err)
+				}
+				if _, _, err := l.Read(start+6, 100); !errors.Is(err, io.EOF) {
+					t.Errorf("Read behind the end: %v", err)
+				}
+			}
+			l := open.make(eventlog.Options{})
+			l.SealWith(func(dst []byte, _ event.ID) []byte { return append(dst, "end"...) })
+			bounds(t, l, start, start)
+			l = open.make(eventlog.Options{})
+			l.Close()
+			l.SealWith(func([]byte, event.ID) []byte { panic("a closed log takes nothing") })
 		},
 	},
 	{
