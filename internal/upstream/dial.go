@@ -48,7 +48,8 @@ func dialOptions(o Options) []grpc.DialOption {
 		creds = credentials.NewTLS(o.TLS)
 	}
 	return append([]grpc.DialOption{
-		grpc.WithTransportCredentials(creds),
+		grpc.WithTransportCredentials(joining{creds}),
+		grpc.WithReadBufferSize(0), // joined has one
 		grpc.WithContextDialer(dial),
 		grpc.WithUserAgent("grpc-sse"),
 		grpc.WithConnectParams(grpc.ConnectParams{
