@@ -31,7 +31,7 @@ const (
 )
 
 func (b *Bridge) listen(ctx context.Context) (main, admin net.Listener, err error) {
-	if main, err = delivery.Listen(ctx, b.settings.Listen); err != nil {
+	if main, err = delivery.Listen(ctx, b.settings.Listen, b.settings.WriteTimeout); err != nil {
 		return nil, nil, fmt.Errorf("listen on %s (--listen): %w", b.settings.Listen, err)
 	}
 	b.addr = main.Addr()

@@ -149,7 +149,7 @@ func TestSetLinger(t *testing.T) {
 // TestAddresses: IPv4 reads the same whatever the listener is.
 func TestAddresses(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0", ":0"} {
-		ln, err := delivery.Listen(t.Context(), address)
+		ln, err := delivery.Listen(t.Context(), address, time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}

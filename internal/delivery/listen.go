@@ -6,8 +6,9 @@ import "time"
 // inside the sent part of the log. Linux doubles the number, to 128 KiB.
 const sendBuffer = 64 << 10
 
-// userTimeout is how long sent data may stay unacknowledged before the kernel gives the connection up.
-const userTimeout = 20 * time.Second
+// minUserTimeout is how long sent data may stay unacknowledged at least before the kernel gives the connection up: a packet
+// that was lost and sent again some times does not end it.
+const minUserTimeout = 20 * time.Second
 
 // keepAlive is the pause before a quiet connection is probed, and between two probes; after so many without an answer it
 // is given up. It is what Go sets by default.

@@ -5,11 +5,12 @@ package delivery
 import (
 	"context"
 	"net"
+	"time"
 )
 
 // Listen listens on a TCP address. The connections have bounded send buffers. Write deadlines and TCP keepalive find dead
 // clients: only Linux has TCP_USER_TIMEOUT.
-func Listen(ctx context.Context, address string) (net.Listener, error) {
+func Listen(ctx context.Context, address string, _ time.Duration) (net.Listener, error) {
 	config := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: keepAlive, Interval: keepAlive, Count: keepAliveProbes,
 	}}

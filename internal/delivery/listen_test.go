@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/grpc-sse/grpc-sse/internal/delivery"
 )
@@ -11,7 +12,7 @@ import (
 // listen is a listener as the bridge has it.
 func listen(t *testing.T) net.Listener {
 	t.Helper()
-	ln, err := delivery.Listen(t.Context(), "127.0.0.1:0")
+	ln, err := delivery.Listen(t.Context(), "127.0.0.1:0", 20*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

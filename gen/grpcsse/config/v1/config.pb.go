@@ -60,7 +60,8 @@ type Config struct {
 	// How long a connection lives before it is ended cleanly and the client comes back, varied by 20 %. Default 1 h; at
 	// least 1 min. Never applied to a method with `linger: 0`.
 	MaxConnectionAge *durationpb.Duration `protobuf:"bytes,12,opt,name=max_connection_age,json=maxConnectionAge,proto3" json:"max_connection_age,omitempty"`
-	// How long one write to a client may take before its connection is reset. Default 20 s; 1 s to 10 min.
+	// How long a client may take nothing of what is sent to it before its connection is reset; over TLS, HTTP/2 and with
+	// compression, how long it may need for 64 KiB. Default 20 s; 1 s to 10 min.
 	WriteTimeout *durationpb.Duration `protobuf:"bytes,13,opt,name=write_timeout,json=writeTimeout,proto3" json:"write_timeout,omitempty"`
 	// How long streams may go on after SIGTERM. Default 20 s; at most 1 h. A second signal ends at once.
 	DrainWindow *durationpb.Duration `protobuf:"bytes,14,opt,name=drain_window,json=drainWindow,proto3" json:"drain_window,omitempty"`
