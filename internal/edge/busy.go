@@ -14,13 +14,16 @@ import (
 	"github.com/grpc-sse/grpc-sse/internal/view"
 )
 
+// minRetry is how soon a client that was turned away may come back: else many would do nothing else.
+const minRetry = 500 * time.Millisecond
+
 // busy turns a request for a stream away for now. To EventSource that must not be a status: browsers take every other
 // than 200 for final.
 func (e *Edge) busy(q *request, reason string) {
 	retry := feed.BusyRetry(reason)
 	if q.own.cursor != "" && q.method.Stream.Linger > 0 {
-		// Who resumes must be back before the call is given up.
-		retry = min(retry, q.method.Stream.Linger/3)
+		// Who resumes must be back before the call is given up, where that takes longer than a moment.
+		retry = min(retry, max(q.method.Stream.Linger/3, minRetry))
 	}
 	switch q.look.Representation {
 	case view.SSE:

@@ -181,7 +181,7 @@ func (e *Edge) subscribe(q *request, wish *feed.Request, to *reader) bool {
 		end.Problem().Write(q.w)
 		return false
 	}
-	if q.look.Representation == view.Plain && q.look.Done == "" && wish.Cursor != "" && subscription.Finished() {
+	if q.look.Representation == view.Plain && q.look.Done == "" && wish.Cursor != "" && subscription.Finished(q.look.Shows) {
 		q.w.WriteHeader(http.StatusNoContent) // there is no last frame whose id would say so
 		return false
 	}

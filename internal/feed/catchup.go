@@ -46,7 +46,7 @@ type catchUp struct {
 	last   cursor.Value // of the event received last, at first the cursor that the call was opened at
 	at     event.Position
 	events int
-	limit  *time.Timer // runs since the shared log has an event to be met; nil before
+	limit  *time.Timer // runs since the shared call has brought an event, or has ended; nil before
 	over   bool        // met, or given up
 	met    event.Position
 }
@@ -87,8 +87,9 @@ func (c *catchUp) meetLocked() {
 		c.endLocked(errMet)
 		return
 	}
-	if _, _, any := c.shared.index.Last(); any && c.limit == nil {
-		// While the shared call brings nothing either there is nothing to meet at, and nothing to miss.
+	// While the shared call brings nothing either there is nothing to meet at, and nothing to miss.
+	_, _, indexed := c.shared.index.Last()
+	if (indexed || c.shared.openedLog.Load() || c.shared.end.Load() != nil) && c.limit == nil {
 		c.limit = time.AfterFunc(maxCatchUpTime, c.giveUp)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/grpc-sse/grpc-sse/internal/cursor"
 	"github.com/grpc-sse/grpc-sse/internal/event"
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
@@ -397,5 +399,27 @@ func TestCatchingUpBehindATrimmedCall(t *testing.T) {
 		}
 		second.sees("open a4")
 		closing(keeper, first, second)
+	})
+}
+
+// TestCatchingUpWithACallThatBroughtNothing: the shared call ends before its first event, so that there will never be one to
+// meet. A reader that is being caught up is told in time, and does not keep a call of its own for ever.
+func TestCatchingUpWithACallThatBroughtNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := items(t, resumable)
+		keeper := w.join("")
+		common := <-w.backend.calls
+		back := w.join(w.from(3))
+		own := <-w.backend.calls
+		own.send(wire("a", 4))
+		common.send(outcome.New(codes.Internal, "broken").Err())
+		keeper.sees("open end:13")
+		back.sees("open a4")
+		time.Sleep(31 * time.Second)
+		back.sees("open a4 reset:expired end:13")
+		if stats := w.feed.Stats(); stats.Active != 0 {
+			t.Errorf("%d calls run", stats.Active)
+		}
+		closing(keeper, back)
 	})
 }

@@ -102,7 +102,7 @@ func (f *Feed) Ack(principal access.Principal, name string, id event.ID) error {
 		switch {
 		case r != nil && !r.isOpenTo(principal):
 			return ErrUnknownAck
-		case r != nil && r.log.Holds(id.Mark, id.Position):
+		case r != nil && r.knows(id):
 			check = r.check
 		case id.Backend == nil: // else the id says itself which stream it is of: an event of a call that caught up
 			return ErrUnknownAck

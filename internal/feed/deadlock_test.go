@@ -56,6 +56,7 @@ func TestMakingRoomWhileReadersJoin(t *testing.T) {
 			}
 		}()
 		work.Wait()
+		synctest.Wait() // all calls that were made have come
 		close(done)
 		synctest.Wait()
 		keeper.read()

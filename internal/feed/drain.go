@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -11,10 +10,10 @@ import (
 )
 
 // Drain starts nothing new from now on and waits until every call has ended and every reader has left, or the window is
-// over. Readers that lose nothing by going on elsewhere (of shared calls, and of calls with a cursor of the
-// backend's) are told to come back, one after the other, all along the window. When it is over, calls that may run again
-// elsewhere are given up, their readers told to come back, and the others end with UNAVAILABLE. It returns when the
-// readers have left, at most grace later.
+// over. Readers that lose nothing by going on elsewhere, or are told there what they have lost (of calls with a cursor of
+// the backend's, and of shared calls) are told to come back, one after the other, all along the window. When it is over,
+// calls that may run again elsewhere are given up, their readers told to come back, and the others end with UNAVAILABLE.
+// It returns when the readers have left, at most grace later.
 func (f *Feed) Drain(window, grace time.Duration) {
 	f.mu.Lock()
 	f.draining = true
@@ -91,12 +90,15 @@ func (f *Feed) tellToLeave(leaving []departure) {
 	}
 }
 
-// movableLocked is the readers that lose nothing by going on elsewhere.
+// movableLocked is the readers that lose nothing by going on elsewhere, or are told there what they have lost.
 func (f *Feed) movableLocked() []*Subscription {
 	var found []*Subscription
 	for _, r := range f.runs {
-		if m := &r.request.Method.Stream; m.Share != schema.ShareNone || m.Resume != nil {
-			found = slices.AppendSeq(found, maps.Keys(r.subscriptions))
+		m := &r.request.Method.Stream
+		for s := range r.subscriptions {
+			if m.Resume != nil || m.Share != schema.ShareNone && !s.strict {
+				found = append(found, s)
+			}
 		}
 	}
 	return found

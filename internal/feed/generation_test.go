@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/grpc-sse/grpc-sse/internal/access"
 	"github.com/grpc-sse/grpc-sse/internal/cursor"
 	"github.com/grpc-sse/grpc-sse/internal/event"
 	"github.com/grpc-sse/grpc-sse/internal/schema"
@@ -349,5 +350,39 @@ func TestAheadWithEverything(t *testing.T) {
 			closing(v.reader)
 		}
 		closing(keeper)
+	})
+}
+
+// TestSnapshotOlderThanTheLogRemembers: a quiet key's event lies in a generation that the log has forgotten. Its id is good
+// all the same, since it is one of the snapshot's.
+func TestSnapshotOlderThanTheLogRemembers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := items(t, starting(schema.StartLatestPerKey), func(s *schema.Stream) { s.Retention.Events = 1 })
+		keeper := w.join("")
+		c := <-w.backend.calls
+		c.send(wire("quiet", 1))
+		for n := range 70 { // each begins a generation
+			r := w.join(w.ahead(time.Minute+time.Duration(n)*time.Second, 0))
+			c.send(wire("a", n+2))
+			r.Close()
+			time.Sleep(time.Second)
+		}
+		first := w.named("me", access.Principal{})
+		first.step()
+		first.expect("open quiet1")
+		if err := ack(t, w, access.Principal{}, "me", first.lastID()); err != nil {
+			t.Errorf("ack of an event that the client has just got: %v", err)
+		}
+		back := w.join(first.lastID())
+		back.sees("open a71 bookmark")
+		reset := w.join(w.ahead(-time.Hour, 0))
+		reset.step()
+		reset.expect("open:unknown_cursor reset:unknown_cursor quiet1")
+		for _, e := range reset.events[1:] {
+			if !w.feed.Knows(w.request(w.joining(e.ID))) {
+				t.Errorf("the id of %s %s is unknown to who has just given it", e.Type, e.Data)
+			}
+		}
+		closing(keeper, first, back, reset)
 	})
 }

@@ -143,6 +143,38 @@ func TestDrainSpreadsReaders(t *testing.T) {
 	})
 }
 
+// TestDrainKeepsWhoCannotBeTold: a reader that could not be told elsewhere what it has missed stays to the end of the window,
+// unless it misses nothing there.
+func TestDrainKeepsWhoCannotBeTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*schema.Stream)
+		early  bool
+	}{
+		"without resume": {func(*schema.Stream) {}, false},
+		"with resume":    {resumable, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := items(t, c.change)
+				strict := w.subscribe(func(r *feed.Request) { w.joining("")(r); r.Strict = true })
+				other := w.join("")
+				drained := make(chan struct{})
+				go func() { w.feed.Drain(100*time.Second, time.Second); close(drained) }()
+				time.Sleep(95 * time.Second)
+				if !other.read() || strict.read() != c.early {
+					t.Errorf("shortly before the end of the window one saw %q, the strict one %q", other.text(), strict.text())
+				}
+				other.Close()
+				time.Sleep(6 * time.Second)
+				strict.read()
+				strict.expect("open busy:drain")
+				strict.Close()
+				<-drained
+			})
+		})
+	}
+}
+
 func TestReadersAndCallsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorldWith(t, shared(nil), feed.Options{MaxReaders: 2, MaxCalls: 1})

@@ -93,3 +93,67 @@ func TestKeysTakeNoMoreThanHalfTheBudget(t *testing.T) {
 		closing(r, late)
 	})
 }
+
+// TestNobodyWillBeSentWhatTheCallWaitsFor: while the budget is short a shared call waits until its newest event was sent to
+// somebody. A reader that begins behind that event, or is moved there, does not keep the call waiting for ever.
+func TestNobodyWillBeSentWhatTheCallWaitsFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		start schema.Start
+		want  string
+	}{
+		"begins at the end":     {schema.StartLive, "open a2 end:0"},
+		"begins with the state": {schema.StartLatestPerKey, "open a1 bookmark a2 end:0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := items(t, starting(c.start))
+				first := w.join("")
+				call := <-w.backend.calls
+				w.budget.Hold(int(w.budget.Limit())) // others have taken it all
+				call.send(wire("a", 1), wire("a", 2))
+				first.Close()
+				second := w.join("")
+				for range 3 { // the call goes on when something was read
+					second.read()
+					synctest.Wait()
+				}
+				close(call.steps)
+				synctest.Wait()
+				second.sees(c.want)
+				w.budget.Hold(-int(w.budget.Limit()))
+				closing(second)
+			})
+		})
+	}
+	t.Run("is moved to the end", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := items(t, func(s *schema.Stream) { s.Retention.Events = 2 })
+			slow := w.join("")
+			call := <-w.backend.calls
+			n := 0
+			send := func(count int) {
+				for range count {
+					n++
+					call.send(wire("a", n))
+				}
+			}
+			for range 2 {
+				send(5)
+				slow.step() // a reset
+				slow.step()
+			}
+			send(5)
+			w.budget.Hold(int(w.budget.Limit()))
+			send(2)     // the call waits behind the first
+			slow.step() // the third reset
+			close(call.steps)
+			for range 3 {
+				synctest.Wait()
+				slow.read()
+			}
+			slow.sees("open reset:expired a4 reset:expired a9 reset:expired a17 end:0")
+			w.budget.Hold(-int(w.budget.Limit()))
+			closing(slow)
+		})
+	})
+}

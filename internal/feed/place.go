@@ -134,7 +134,8 @@ func (r *run) attachLocked(d *demand, p place) *Subscription {
 		r.log.Detach()
 		return nil
 	}
-	s := &Subscription{run: r, check: r.check, metadata: d.Metadata, place: p, pending: p.pos}
+	r.skipped(p.pos)
+	s := &Subscription{run: r, check: r.check, metadata: d.Metadata, strict: d.Strict, place: p, pending: p.pos}
 	first, last := r.log.Bounds()
 	s.opening = &opening{resumed: p.resumed, oldest: first + 1, start: r.request.Method.Stream.Start}
 	if first == last {
@@ -156,6 +157,14 @@ func (r *run) attachLocked(d *demand, p place) *Subscription {
 	s.number = r.feed.attached
 	r.stopLingerLocked()
 	return s
+}
+
+// skipped says that a reader goes on at pos. While the budget is short a shared call waits until somebody was sent its
+// newest event; who was placed behind that never will be.
+func (r *run) skipped(pos event.Position) {
+	if r.shared {
+		r.log.Written(pos)
+	}
 }
 
 // isOpen reports whether the call has shown a sign of life.

@@ -287,6 +287,9 @@ func (r *run) seal(o outcome.Outcome) {
 	} else {
 		r.log.Seal()
 	}
+	for _, c := range r.followers() {
+		c.meet() // from now on there is a limit
+	}
 	r.open()
 	if o.Class != outcome.End && r.busy == "" && !r.handedOver && !errors.Is(context.Cause(r.ctx), errDiscarded) {
 		r.feed.logger.Warn("stream ended", "method", r.request.Method.Name, "code", outcome.CodeName(o.Code()),

@@ -1,14 +1,19 @@
 package feed_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"google.golang.org/grpc/codes"
 
 	"github.com/grpc-sse/grpc-sse/internal/access"
 	"github.com/grpc-sse/grpc-sse/internal/event"
@@ -368,5 +373,47 @@ func TestACrowdSharesItsSnapshot(t *testing.T) {
 			t.Errorf("who came after a change got %d events, the newest %s", len(late.events), late.events[keys].Data)
 		}
 		closing(append(readers, late)...)
+	})
+}
+
+// atEnd calls a function when a run says that it has ended in an error. It is sealed then, and other runs cannot have been
+// started in its place yet.
+type atEnd struct {
+	slog.Handler
+	then func()
+}
+
+func (h atEnd) Enabled(context.Context, slog.Level) bool  { return true }
+func (h atEnd) Handle(context.Context, slog.Record) error { h.then(); return nil }
+
+// TestNobodyJoinsACallThatHasEnded: readers come in the moment between a call's end and its being forgotten.
+func TestNobodyJoinsACallThatHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w *world
+		var came []*feed.Subscription
+		come := sync.OnceFunc(func() {
+			for _, cursor := range []string{"", w.from(4)} {
+				s, err := w.feed.Subscribe(w.request(w.joining(cursor)))
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				came = append(came, s)
+			}
+		})
+		w = newWorldWith(t, shared(resumable), feed.Options{Logger: slog.New(atEnd{slog.DiscardHandler, come})})
+		keeper := w.join("")
+		(<-w.backend.calls).send(wire("a", 6), outcome.New(codes.Internal, "broken").Err())
+		keeper.sees("open a6 end:13")
+		common, own := <-w.backend.calls, <-w.backend.calls
+		if len(own.from) == 0 {
+			common, own = own, common
+		}
+		late, back := w.reader(came[0]), w.reader(came[1])
+		common.send(wire("a", 7))
+		own.send(wire("a", 5), wire("a", 6), wire("a", 7))
+		late.sees("open a7")
+		back.sees("open a5 a6 a7")
+		closing(keeper, late, back)
 	})
 }

@@ -114,13 +114,19 @@ func (f *Feed) knownLocked(d *demand) *run {
 		return nil
 	}
 	r := f.runs[d.cursor.Mark.Run()]
-	if r == nil || !r.is(d) || !r.log.Holds(d.cursor.Mark, d.cursor.Position) {
-		return nil
-	}
-	if s := d.cursor.Snapshot; s != 0 && (r.latest == nil || s < d.cursor.Position || !r.log.Holds(r.log.MarkAt(s), s)) {
+	if r == nil || !r.is(d) || !r.knows(d.cursor) {
 		return nil
 	}
 	return r
+}
+
+// knows reports whether an id of the run's leads into its log. What counts inside a snapshot is where that ends: its events
+// may be older than all that the log remembers.
+func (r *run) knows(id event.ID) bool {
+	if s := id.Snapshot; s != 0 {
+		return r.latest != nil && id.Position <= s && r.log.Holds(r.log.MarkAt(s), s)
+	}
+	return r.log.Holds(id.Mark, id.Position)
 }
 
 // joinLocked attaches to a run that there is; nil where there is none.
@@ -149,7 +155,8 @@ func (f *Feed) joinLocked(d *demand) (*Subscription, error) {
 // joinSharedLocked attaches to the shared run that runs now; nil where there is none.
 func (f *Feed) joinSharedLocked(d *demand) (*Subscription, error) {
 	r := f.shared[d.StreamKey]
-	if r == nil || f.unknown(d) && (d.Strict || !d.Restart) {
+	// One that has just ended is not taken off the list yet.
+	if r == nil || r.end.Load() != nil || f.unknown(d) && (d.Strict || !d.Restart) {
 		return nil, nil
 	}
 	if err := f.admitLocked(r); err != nil {

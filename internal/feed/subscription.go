@@ -37,6 +37,7 @@ type Subscription struct {
 	falls   int32          // times that it fell out of the log since it was at its end
 
 	check    event.Check
+	strict   bool        // the request was (Request.Strict)
 	records  bool        // Next returned records of the log last
 	sentBack bool        // stream.busy was said
 	leaving  atomic.Bool // to be told to come back elsewhere
@@ -59,21 +60,34 @@ func (s *Subscription) Failed() (outcome.Outcome, bool) {
 	return *end, true
 }
 
-// Finished reports whether the reader has all events of a call that ended well: nothing but stream.end is left to say.
-func (s *Subscription) Finished() bool {
-	if s.run == nil || s.snapshot != nil || s.then != nil {
+// Finished reports whether the reader has been shown all of a call that ended well, and only that is left to say: shows
+// tells of finished frames whether the reader is shown any of them, a good end left aside.
+func (s *Subscription) Finished(shows func(frames []byte) bool) bool {
+	if s.run == nil || s.then != nil || s.opening != nil && s.opening.reason != "" { // something is missing
 		return false
 	}
 	end := s.run.end.Load()
 	if end == nil || end.Class != outcome.End {
 		return false
 	}
-	_, next, err := s.run.log.Read(s.pos, 1)
-	if err != nil {
-		return false
+	if s.snapshot != nil {
+		for _, k := range s.snapshot.events {
+			if shows(k.frame) {
+				return false
+			}
+		}
 	}
-	_, _, err = s.run.log.Read(next, 1)
-	return errors.Is(err, io.EOF) && s.run.busy == "" && !s.run.handedOver // written before the log was sealed
+	for pos := s.pos; ; {
+		const atOnce = 64 << 10
+		records, next, err := s.run.log.Read(pos, atOnce)
+		switch {
+		case errors.Is(err, io.EOF):
+			return s.run.busy == "" && !s.run.handedOver // written before the log was sealed
+		case err != nil || len(records) == 0 || shows(records):
+			return false
+		}
+		pos = next
+	}
 }
 
 // EndID is the id of a frame after which the stream has ended for this reader.
@@ -192,6 +206,7 @@ func (s *Subscription) fall(trimmed *eventlog.TrimmedError) []byte {
 		}
 	}
 	s.pending = s.pos
+	s.run.skipped(s.pos)
 	return appendReset(nil, s.begin(), reasonExpired, s.missed)
 }
 
@@ -214,6 +229,7 @@ func (s *Subscription) hop() (reset []byte) {
 		s.place = place{pos: met}
 	}
 	s.pending = s.pos
+	s.run.skipped(s.pos)
 	return reset
 }
 

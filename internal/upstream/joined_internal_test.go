@@ -224,7 +224,7 @@ func TestJoinedBehindTLS(t *testing.T) {
 	}{
 		"plaintext": {insecure.NewCredentials(), func(c net.Conn) net.Conn { return c }},
 		"TLS": {
-			credentials.NewTLS(&tls.Config{InsecureSkipVerify: true}), //nolint:gosec // it is the test's own
+			credentials.NewTLS(&tls.Config{InsecureSkipVerify: true}),
 			func(c net.Conn) net.Conn {
 				return tls.Server(c, &tls.Config{Certificates: certified.TLS.Certificates, NextProtos: []string{"h2"}})
 			},

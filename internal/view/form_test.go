@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -184,6 +185,50 @@ func TestResetInTheOpening(t *testing.T) {
 		}
 		if !f.goesOn {
 			expectEnd(t, v)
+		}
+	}
+}
+
+// TestPollThatBeginsWithAReset: the reset that says why a cursor is not resumed is not what a poll ends for.
+func TestPollThatBeginsWithAReset(t *testing.T) {
+	t.Parallel()
+	for _, f := range forms {
+		if !f.goesOn {
+			continue
+		}
+		s := batches("", price(10), price(11))
+		s.opening = frame(id(9), "stream.reset", `{"reason":"expired","missed":6}`)
+		v := view.New(s, view.Options{Representation: f.form, Poll: true})
+		if got, want := open(v), f.opening+f.reset; got != want {
+			t.Errorf("%d: opening\n got %s\nwant %s", f.form, quote(got), quote(want))
+		}
+		expect(t, v, "")
+		if got := next(t, v); !strings.Contains(got, `{"sequence":10}`) {
+			t.Errorf("%d: got %s behind the reset", f.form, quote(got))
+		}
+		expectEnd(t, v)
+	}
+}
+
+// TestShows: a reader is shown the events that it asked for, and what says that something is missing.
+func TestShows(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		frames string
+		events []string
+		want   bool
+	}{
+		"nothing":          {"", nil, false},
+		"an event":         {price(2), nil, true},
+		"one of its types": {trade(2) + price(3), []string{"price"}, true},
+		"none of them":     {trade(2) + trade(3), []string{"price"}, false},
+		"the bridge's own": {bookmark(2) + frame(endID(3), "stream.end", goodEnd), nil, false},
+		"a reset":          {frame(id(2), "stream.reset", `{"reason":"expired"}`), []string{"price"}, true},
+		"an undecodable":   {frame(id(2), "stream.undecodable", "{}"), []string{"price"}, true},
+		"no frame":         {"data: without an end", []string{"price"}, true},
+	} {
+		if got := (view.Options{Events: c.events}).Shows([]byte(c.frames)); got != c.want {
+			t.Errorf("%s: %t, want %t", name, got, c.want)
 		}
 	}
 }

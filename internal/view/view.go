@@ -113,7 +113,11 @@ func (v *View) ContentType() string { return v.form.contentType() }
 func (v *View) Opening(dst []byte, retry time.Duration) []byte {
 	v.at = v.now()
 	v.pace.move(v.at)
-	return append(dst, v.batch(v.stream.Opening(nil, retry))...)
+	poll := v.poll
+	v.poll = false // what follows from the cursor does not end a poll, or one that never gets a better one would bring no event
+	dst = append(dst, v.batch(v.stream.Opening(nil, retry))...)
+	v.poll, v.seen = poll, false
+	return dst
 }
 
 // Next returns the next bytes to write, nothing where there is nothing yet, io.EOF at the end, and any other error where
