@@ -9,6 +9,7 @@ import (
 
 	"github.com/grpc-sse/grpc-sse/internal/event"
 	"github.com/grpc-sse/grpc-sse/internal/eventlog"
+	"github.com/grpc-sse/grpc-sse/internal/eventlog/eventlogtest"
 )
 
 // benchLog is a log like those that are served, with the default retention.
@@ -273,11 +274,12 @@ func BenchmarkWakeUp(b *testing.B) {
 		b.Run(fmt.Sprintf("readers=%d", readers), func(b *testing.B) {
 			b.ReportAllocs()
 			l := benchLog(eventlog.Paced)
+			news := eventlogtest.Watch(l)
 			var work, round sync.WaitGroup
 			for range readers {
 				work.Go(func() {
 					for pos := l.Start(); ; {
-						changed := l.Changed(pos)
+						changed := news.Next()
 						_, next, err := l.Read(pos, 64<<10)
 						switch {
 						case err != nil:

@@ -49,8 +49,8 @@ func (e *TrimmedError) Error() string {
 	return fmt.Sprintf("eventlog: %d records are no longer kept; the oldest is at %d", e.Missed, e.Oldest+1)
 }
 
-// Log is the record of one run. Its methods may be called from any goroutine, but Append, WaitRoom and Seal from one
-// writer only.
+// Log is the record of one run. Its methods may be called from any goroutine, but Append, WaitRoom, Seal and their
+// variants from one writer only.
 type Log struct {
 	limits   Limits
 	mode     Mode
@@ -74,9 +74,8 @@ type Log struct {
 	sealed      time.Time // zero: not sealed
 	ended       bool      // the newest record is the end
 	closed      bool
-	changed     chan struct{} // closed at the next change that a reader waits for; nil while nobody does
 	watchers    watchers      // replaced, never changed
-	room        chan struct{} // the same for the writer
+	room        chan struct{} // closed at the next change that the writer waits for; nil while it does not
 }
 
 // New makes an empty log.
@@ -107,7 +106,7 @@ func (l *Log) AppendAt(at time.Time, build func(dst []byte, id event.ID) []byte)
 	}
 	now := l.clock.at(at)
 	grown := l.appendLocked(build, now) - l.trimLocked(now)
-	readers, full := l.wakeLocked(), l.fullLocked()
+	readers, full := l.watchers, l.fullLocked()
 	l.mu.Unlock()
 	readers.tell()
 	l.budget.grew(grown)
@@ -219,7 +218,7 @@ func (l *Log) SealWith(build func(dst []byte, id event.ID) []byte) {
 			l.ended = true
 		}
 		l.sealed = l.clock.time()
-		readers = l.wakeLocked()
+		readers = l.watchers
 	}
 	idle := l.readers == 0 && !l.closed
 	l.mu.Unlock()
@@ -256,7 +255,7 @@ func (l *Log) closeLocked() (freed int) {
 		freed += s.cost(l.beside)
 	}
 	l.segments, l.sent, l.unsent = nil, 0, 0
-	l.wakeLocked().tell()
+	l.watchers.tell()
 	l.wakeWriterLocked()
 	return freed
 }

@@ -152,29 +152,6 @@ func TestWriterWaitsForReaders(t *testing.T) {
 	}
 }
 
-func TestChangedWakesOnAppendSealWakeClose(t *testing.T) {
-	l := newLog(eventlog.Options{})
-	for name, do := range map[string]func(){
-		"append": func() { add(l, 1, "x") },
-		"wake":   l.Wake,
-	} {
-		_, last := l.Bounds()
-		c := l.Changed(last)
-		select {
-		case <-c:
-			t.Fatalf("%s: changed already", name)
-		default:
-		}
-		do()
-		<-c
-	}
-	_, last := l.Bounds()
-	c := l.Changed(last)
-	l.Seal()
-	<-c
-	<-l.Changed(last)
-}
-
 // Room is asked for after every message: that must cost nothing while there is some.
 func TestAskingForRoomAllocatesNothing(t *testing.T) {
 	for _, mode := range []eventlog.Mode{eventlog.Paced, eventlog.Newest, eventlog.Shared} {

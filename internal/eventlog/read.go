@@ -55,26 +55,10 @@ func (l *Log) segmentOf(p ordinal) *segment {
 	return l.segments[lo]
 }
 
-var alreadyChanged = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
-
-// Changed returns a channel that is closed as soon as Read(pos) may answer otherwise than "nothing yet", and by Wake.
-func (l *Log) Changed(pos event.Position) <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed || l.ordinalOf(pos) != l.last || !l.sealed.IsZero() {
-		return alreadyChanged
-	}
-	if l.changed == nil {
-		l.changed = make(chan struct{})
-	}
-	return l.changed
-}
-
-// Wake closes every channel that Changed returned and tells every watcher, although nothing was appended: readers look
-// again.
+// Wake tells every watcher, although nothing was appended: readers look again.
 func (l *Log) Wake() {
 	l.mu.Lock()
-	readers := l.wakeLocked()
+	readers := l.watchers
 	l.mu.Unlock()
 	readers.tell()
 }

@@ -33,19 +33,9 @@ func (l *Log) Unwatch(w Watcher) {
 	}
 }
 
-// wakeLocked wakes readers that wait, and returns the watchers to be told once the lock is released: whom it wakes looks
-// at the log at once.
-func (l *Log) wakeLocked() watchers {
-	if l.changed != nil {
-		close(l.changed)
-		l.changed = nil
-	}
-	return l.watchers
-}
-
 type watchers []Watcher
 
-// tell says that the log has changed.
+// tell says that the log has changed. It is called once the log's lock is released: who is told looks at the log at once.
 func (w watchers) tell() {
 	for _, one := range w {
 		one.Changed()

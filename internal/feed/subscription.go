@@ -269,14 +269,6 @@ func (s *Subscription) Topic() eventlog.Topic {
 	return s.run.log
 }
 
-// Changed returns a channel that is closed when Next or Waiting may answer otherwise.
-func (s *Subscription) Changed() <-chan struct{} {
-	if s.run == nil {
-		return nil // Next has said io.EOF
-	}
-	return s.run.log.Changed(s.pos)
-}
-
 // Waiting returns the stream.waiting frame to send while the backend cannot be reached, and the number of the outage;
 // nil and 0 while it can.
 func (s *Subscription) Waiting() (frame []byte, outage int) {

@@ -19,6 +19,7 @@ import (
 	feedv1 "github.com/grpc-sse/grpc-sse/internal/demo/gen/demo/feed/v1"
 	"github.com/grpc-sse/grpc-sse/internal/event"
 	"github.com/grpc-sse/grpc-sse/internal/eventlog"
+	"github.com/grpc-sse/grpc-sse/internal/eventlog/eventlogtest"
 	"github.com/grpc-sse/grpc-sse/internal/feed"
 	"github.com/grpc-sse/grpc-sse/internal/schema"
 	"github.com/grpc-sse/grpc-sse/internal/transcode"
@@ -184,8 +185,9 @@ func nobody(_ testing.TB, _ *feed.Subscription, done <-chan struct{}) { <-done }
 // keepingUp reads everything, as much at once as delivery takes.
 func keepingUp(tb testing.TB, s *feed.Subscription, _ <-chan struct{}) {
 	tb.Helper()
+	news := eventlogtest.Watch(s.Topic())
 	for {
-		changed := s.Changed()
+		changed := news.Next()
 		frames, err := s.Next(64 << 10)
 		switch {
 		case errors.Is(err, io.EOF):

@@ -74,9 +74,9 @@ func numbered(i uint64) []byte {
 
 // readBehind reads a log of numbered records to its end, and frees a step whenever it has read one.
 func readBehind(l Log, steps <-chan struct{}) error {
-	seen := uint64(0)
+	seen, news := uint64(0), Watch(l)
 	for pos := start; ; {
-		changed := l.Changed(pos)
+		changed := news.Next()
 		records, next, err := l.Read(pos, 64<<10)
 		if errors.Is(err, io.EOF) {
 			if seen != crowdEvents {

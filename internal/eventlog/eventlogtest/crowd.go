@@ -83,10 +83,10 @@ func newReader(i int) *reader {
 }
 
 // read reads to the end and checks every byte.
-func (r *reader) read(l Log, all []byte) error {
+func (r *reader) read(l Log, news *News, all []byte) error {
 	pos := start
 	for n := 1; ; n++ {
-		changed := l.Changed(pos)
+		changed := news.Next()
 		records, next, err := l.Read(pos, r.limit)
 		if trimmed, ok := errors.AsType[*eventlog.TrimmedError](err); ok {
 			if trimmed.Oldest != pos+event.Position(trimmed.Missed) {
@@ -122,13 +122,14 @@ func (r *reader) read(l Log, all []byte) error {
 // crowd runs a writer and the readers, and returns the readers and the most bytes that were counted meanwhile.
 func crowd(t *testing.T, l Log, b *eventlog.Budget, all []byte) (readers []*reader, most int64) {
 	t.Helper()
+	news := Watch(l)
 	var work sync.WaitGroup
 	var failed atomic.Int64
 	for i := range crowdReaders {
 		r := newReader(i)
 		readers = append(readers, r)
 		work.Go(func() {
-			if err := r.read(l, all); err != nil && failed.Add(1) <= 3 {
+			if err := r.read(l, news, all); err != nil && failed.Add(1) <= 3 {
 				t.Errorf("reader %d: %v", i, err)
 			}
 		})

@@ -380,9 +380,6 @@ func (m *model) readAt(t *rapid.T, pos event.Position, limit int) event.Position
 		upto := m.has(next)
 		ok = err == nil && upto > n && next == m.records[upto-1].pos && (len(got) <= limit || upto == n+1) &&
 			slices.Equal(got, m.content(n, upto))
-		if ok && isClosed(m.log.Changed(m.records[len(m.records)-1].pos)) != !m.sealed.IsZero() {
-			t.Fatalf("Changed at the end is closed: %t; sealed at %v", m.sealed.IsZero(), m.sealed)
-		}
 	}
 	if !ok || (err != nil && (next != pos || len(got) > 0)) {
 		t.Fatalf("Read(%d, %d) = %d bytes, %d, %v; the model has (%d, %d], closed %t, sealed %v",

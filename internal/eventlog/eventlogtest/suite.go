@@ -30,7 +30,8 @@ type Log interface {
 
 	Read(pos event.Position, limit int) (records []byte, next event.Position, err error)
 	Record(pos event.Position) (record []byte, ok bool)
-	Changed(pos event.Position) <-chan struct{}
+	Watch(w eventlog.Watcher)
+	Unwatch(w eventlog.Watcher)
 	Wake()
 	Written(pos event.Position)
 	Attach()

@@ -102,9 +102,6 @@ var trimCases = []testCase{
 				if !ok || trimmed.Oldest != start+45 || trimmed.Missed != uint64(start+45-pos) || next != pos {
 					t.Fatalf("Read(%d) = %d, %+v", pos, next, err)
 				}
-				if !isClosed(l.Changed(pos)) {
-					t.Fatalf("Changed(%d) is not closed: the reader would wait", pos)
-				}
 				if !l.Holds(l.Mark(), pos) {
 					t.Fatalf("Holds(%d) is false: the cursor is known, although what follows it is gone", pos)
 				}
