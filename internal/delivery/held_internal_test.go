@@ -9,3 +9,6 @@ func (d *Server) Held() (bytes []int) {
 	}
 	return bytes
 }
+
+// Open is how many connections shards hold.
+func (d *Server) Open() int { return int(d.open.Load()) }

@@ -118,9 +118,6 @@ func (d *Server) Shutdown(grace time.Duration) {
 	d.work.Wait()
 }
 
-// Open is how many connections shards hold.
-func (d *Server) Open() int { return int(d.open.Load()) }
-
 // TakenOver counts the connections that shards have had.
 func (d *Server) TakenOver() uint64 { return d.taken.Load() }
 
