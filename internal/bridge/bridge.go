@@ -247,6 +247,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 
 // drain lets streams go on for the drain window.
 func (b *Bridge) drain() {
+	b.feed.BeginDrain() // before anybody is told
 	b.draining.Store(true)
 	b.logger.Info("draining", "window", b.settings.DrainWindow, "streams", b.feed.Stats().Active)
 	b.feed.Drain(b.settings.DrainWindow, lastWrites)

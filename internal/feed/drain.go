@@ -9,15 +9,22 @@ import (
 	"github.com/grpc-sse/grpc-sse/internal/schema"
 )
 
-// Drain starts nothing new from now on and waits until every call has ended and every reader has left, or the window is
-// over. Readers that lose nothing by going on elsewhere, or are told there what they have lost (of calls with a cursor of
-// the backend's, and of shared calls) are told to come back, one after the other, all along the window. When it is over,
-// calls that may run again elsewhere are given up, their readers told to come back, and the others end with UNAVAILABLE.
-// It returns when the readers have left, at most grace later.
-func (f *Feed) Drain(window, grace time.Duration) {
+// BeginDrain starts nothing new from now on: who asks for it is to come back.
+func (f *Feed) BeginDrain() {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.draining = true
 	f.checkIdleLocked()
+}
+
+// Drain waits, after BeginDrain, until every call has ended and every reader has left, or the window is over. Readers that
+// lose nothing by going on elsewhere, or are told there what they have lost (of calls with a cursor of the backend's, and
+// of shared calls) are told to come back, one after the other, all along the window. When it is over, calls that may run
+// again elsewhere are given up, their readers told to come back, and the others end with UNAVAILABLE. It returns when the
+// readers have left, at most grace later.
+func (f *Feed) Drain(window, grace time.Duration) {
+	f.BeginDrain()
+	f.mu.Lock()
 	movable := f.movableLocked()
 	f.mu.Unlock()
 	end := time.NewTimer(window)
