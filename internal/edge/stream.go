@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/grpc-sse/grpc-sse/internal/access"
 	"github.com/grpc-sse/grpc-sse/internal/delivery"
@@ -38,7 +39,7 @@ func (e *Edge) serveStream(q *request) {
 
 // understand reads the request. It answers by itself and returns nil where there is no stream to serve.
 func (e *Edge) understand(q *request) *feed.Request {
-	as, ok := negotiate(q.r, q.method.Output.FullName())
+	as, ok := negotiate(q.r, q.shown())
 	if !ok {
 		outcome.Problem{
 			Status: http.StatusNotAcceptable,
@@ -65,6 +66,14 @@ func (e *Edge) understand(q *request) *feed.Request {
 		return nil
 	}
 	return e.wish(q, message)
+}
+
+// shown is the type of what a reader is shown of a stream's messages, where all of them have the same.
+func (q *request) shown() protoreflect.FullName {
+	if q.method.Stream.CaseValue {
+		return q.method.Output.FullName()
+	}
+	return q.answer()
 }
 
 // admit takes a place for the stream. It answers by itself and returns nil where there is none.
@@ -106,8 +115,10 @@ func (q *request) wantedLook(as view.Representation) (view.Options, error) {
 		return o, errors.New("sse.fields needs JSON: accept it, or leave the parameter out")
 	}
 	var err error
-	o.Fields, err = view.NewFields(m, q.own.fields)
-	return o, err
+	if o.Fields, err = view.NewFields(m, q.own.fields); err != nil {
+		return o, err
+	}
+	return o, o.Fields.Beside(o.ResponseField)
 }
 
 // wish is what the feed is asked for. It answers by itself and returns nil where that cannot be.

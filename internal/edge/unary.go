@@ -8,7 +8,9 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -110,7 +112,7 @@ func bodyOf(rendered []byte) (media string, body []byte) {
 	// The encoder made both the JSON and the base64 in it.
 	_ = json.Unmarshal(rendered, &fields)
 	body, _ = base64.StdEncoding.DecodeString(fields.Data)
-	if _, _, err := mime.ParseMediaType(fields.ContentType); err != nil {
+	if _, _, err := mime.ParseMediaType(fields.ContentType); err != nil || strings.ContainsFunc(fields.ContentType, unicode.IsControl) {
 		return "application/octet-stream", body
 	}
 	return fields.ContentType, body

@@ -49,7 +49,7 @@ func emptyJSON(field protoreflect.FieldDescriptor) string {
 	case field.IsList():
 		return "[]"
 	}
-	if field.Message() != nil && strings.HasSuffix(string(field.Message().FullName()), "Value") {
+	if md := field.Message(); md != nil && md.FullName().Parent() == "google.protobuf" && strings.HasSuffix(string(md.Name()), "Value") {
 		if value := field.Message().Fields().ByName("value"); value != nil {
 			return emptyJSON(value) // a wrapper is written as what it wraps
 		}

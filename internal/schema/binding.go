@@ -44,22 +44,39 @@ func newBinding(where, verb, path string, input protoreflect.MessageDescriptor) 
 		return nil, errors.New("paths under /sse. are the bridge's own: use another")
 	}
 	b := &Binding{Verb: verb, Template: path, Segments: make(map[string]int), parsed: t, where: where}
-	oneofs := make(map[protoreflect.FullName]string)
+	cases := make(oneofCases)
 	for _, v := range t.variables {
-		field, err := findVariable(input, v.field)
+		fields, err := findVariable(input, v.field)
 		if err != nil {
 			return nil, fmt.Errorf("variable %q: %w", v.field, err)
 		}
-		if oneof := field.ContainingOneof(); oneof != nil {
-			if other, ok := oneofs[oneof.FullName()]; ok {
-				return nil, fmt.Errorf("variables %q and %q are cases of one oneof: only one can be set", other, v.field)
-			}
-			oneofs[oneof.FullName()] = v.field
+		if other, ok := cases.choose(fields); !ok {
+			return nil, fmt.Errorf("variables %q and %q are cases of one oneof, or inside them: only one can be set", other, v.field)
 		}
 		b.Variables = append(b.Variables, v.field)
 		b.Segments[v.field] = v.segments
 	}
 	return b, nil
+}
+
+// oneofCases are the oneofs that variables set a case of, by the path that leads to each: two messages of one type have
+// the same oneofs, and do not share them.
+type oneofCases map[string]FieldPath
+
+// choose notes what a variable sets. It reports false, with the other variable, where both cannot be set.
+func (c oneofCases) choose(path FieldPath) (other FieldPath, ok bool) {
+	for i, fd := range path {
+		oneof := fd.ContainingOneof()
+		if oneof == nil {
+			continue
+		}
+		at := path[:i].String() + "." + string(oneof.Name())
+		if other, ok := c[at]; ok && other[i].Number() != fd.Number() {
+			return other, false
+		}
+		c[at] = path
+	}
+	return nil, true
 }
 
 // scalarMessages are messages whose JSON is a string or a number, so that they fit into a path.
@@ -72,7 +89,7 @@ var scalarMessages = map[protoreflect.FullName]bool{
 }
 
 // findVariable follows a dotted path to a field that a path segment can hold.
-func findVariable(message protoreflect.MessageDescriptor, path string) (protoreflect.FieldDescriptor, error) {
+func findVariable(message protoreflect.MessageDescriptor, path string) (FieldPath, error) {
 	fields, err := findPath("the message", message, path)
 	if err != nil {
 		return nil, err
@@ -84,7 +101,7 @@ func findVariable(message protoreflect.MessageDescriptor, path string) (protoref
 	case field.Message() != nil && !scalarMessages[field.Message().FullName()]:
 		return nil, fmt.Errorf("a message (%s) cannot be in a path: bind one of its fields", field.Message().FullName())
 	}
-	return field, nil
+	return fields, nil
 }
 
 // httpBindings are the bindings of an HTTP rule and its additional_bindings.

@@ -26,6 +26,7 @@ func indent(s string) string {
 }
 
 func escape(s string, bad func(rune) bool) string {
+	s = strings.ToValidUTF8(s, "\uFFFD") // a byte that is none may be a control character to a terminal
 	if strings.IndexFunc(s, bad) < 0 {
 		return s
 	}

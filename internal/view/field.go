@@ -12,6 +12,7 @@ import (
 type responseField struct {
 	name    string
 	missing []byte // what stands for the field where the response does not hold it
+	whole   bool   // the response's JSON is that of its only field: Struct, ListValue, wrappers
 }
 
 // newResponseField returns nil for nil.
@@ -19,10 +20,17 @@ func newResponseField(fd protoreflect.FieldDescriptor) *responseField {
 	if fd == nil {
 		return nil
 	}
-	return &responseField{name: fd.JSONName(), missing: defaultJSON(fd)}
+	md := fd.ContainingMessage()
+	return &responseField{
+		name: fd.JSONName(), missing: defaultJSON(fd),
+		whole: jsonKindOf(md) != fieldsJSON && md.Fields().Len() == 1 && md.FullName() != "google.protobuf.FieldMask",
+	}
 }
 
 func (r *responseField) of(data []byte) []byte {
+	if r.whole {
+		return data
+	}
 	if value, ok := member(data, r.name); ok {
 		return value
 	}
@@ -96,7 +104,12 @@ func floatJSON(f float64, bits int) []byte {
 	case math.IsInf(f, -1):
 		return []byte(`"-Infinity"`)
 	}
-	return strconv.AppendFloat(nil, f, 'g', -1, bits)
+	var value any = f
+	if bits == 32 {
+		value = float32(f)
+	}
+	text, _ := json.Marshal(value) // as protobuf JSON writes it; what cannot be written is above
+	return text
 }
 
 // quoted is s as a JSON string. encoding/json escapes <, >, &, U+2028 and U+2029 as events do.

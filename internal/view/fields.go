@@ -51,6 +51,18 @@ func NewFields(method *schema.Method, paths string) (*Fields, error) {
 	return f, nil
 }
 
+// Beside checks the mask against the route's response_body, fd: one that hides that field whole would show its default
+// in place of what the backend sent. nil is no response_body.
+func (f *Fields) Beside(fd protoreflect.FieldDescriptor) error {
+	if fd == nil {
+		return nil
+	}
+	if _, ok := f.whole.fields[fd.JSONName()]; !ok {
+		return fmt.Errorf("sse.fields: this route shows the field %q alone: name it, or fields inside it", fd.JSONName())
+	}
+	return nil
+}
+
 // root is a message that paths can begin at, and its mask.
 type root struct {
 	message protoreflect.MessageDescriptor
@@ -60,20 +72,22 @@ type root struct {
 // addPath adds a path to the mask of each root that has it. Where none has, the error is that of the root that comes
 // closest.
 func addPath(roots []root, path string) error {
-	var closest *pathError
 	found := false
 	for _, r := range roots {
-		names, err := resolve(r.message, path)
-		switch {
-		case err == nil:
+		if names := jsonNames(r.message, path); names != nil {
 			found = true
 			r.mask.show(names)
-		case closest == nil || err.closeness() > closest.closeness():
-			closest = err
 		}
 	}
 	if found {
 		return nil
+	}
+	// To say what may have been meant takes much longer than to look: most roots do not have a path that one has.
+	var closest *pathError
+	for _, r := range roots {
+		if _, err := resolve(r.message, path); closest == nil || err.closeness() > closest.closeness() {
+			closest = err
+		}
 	}
 	return closest
 }
@@ -115,10 +129,26 @@ func (e *pathError) closeness() int {
 	return 2 * e.depth
 }
 
+// jsonNames is what resolve returns, nil for an error.
+func jsonNames(md protoreflect.MessageDescriptor, path string) []string {
+	first, _, _ := strings.Cut(path, ".")
+	if jsonKindOf(md) != fieldsJSON || findField(md, first) == nil {
+		return nil
+	}
+	names, err := resolve(md, path)
+	if err != nil {
+		return nil
+	}
+	return names
+}
+
 // resolve is a path in JSON names.
 func resolve(md protoreflect.MessageDescriptor, path string) ([]string, *pathError) {
 	if path == "" {
 		return nil, &pathError{text: "a path is empty: write names of fields with commas between them, such as a,b.c"}
+	}
+	if jsonKindOf(md) != fieldsJSON {
+		return nil, &pathError{text: fmt.Sprintf("%q: %s is no object of its fields in JSON, and has none that can be named", path, md.FullName())}
 	}
 	var names []string
 	at := 0 // where the name begins

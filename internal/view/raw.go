@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"strings"
+	"unicode"
 
 	"github.com/grpc-sse/grpc-sse/internal/sse"
 )
@@ -23,7 +25,7 @@ func (r *rawForm) event(dst []byte, f *sse.Frame, data []byte) ([]byte, error) {
 		r.first = anyBytes
 		// What is no media type is not passed on: browsers would guess.
 		if said := text(data, "contentType"); said != "" {
-			if _, _, err := mime.ParseMediaType(said); err == nil {
+			if _, _, err := mime.ParseMediaType(said); err == nil && !strings.ContainsFunc(said, unicode.IsControl) {
 				r.first = said
 			}
 		}

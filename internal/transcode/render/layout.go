@@ -183,8 +183,7 @@ func newField(t *Types, fd protoreflect.FieldDescriptor) field {
 
 func shapeOf(fd protoreflect.FieldDescriptor) shape {
 	isText := fd.Kind() == protoreflect.StringKind || fd.Kind() == protoreflect.BytesKind
-	// An entry of a map has its key and value, whatever they are.
-	explicit := fd.HasPresence() || fd.IsExtension() || fd.ContainingMessage().IsMapEntry()
+	explicit := fd.HasPresence() || fd.IsExtension()
 	switch {
 	case fd.IsMap():
 		return mapped
