@@ -66,8 +66,8 @@ func (r *run) queue(ctx context.Context, opens <-chan struct{}) *pass {
 	r.u.waiting.Add(1)
 	defer r.u.waiting.Add(-1)
 	select {
-	case <-r.gate.tickets:
-		return r.gate.redeem(opens)
+	case ticket := <-r.gate.tickets:
+		return r.gate.redeem(ticket)
 	case <-opens:
 		r.u.rest(ctx, r.u.wakeIn(), nil)
 	case <-ctx.Done():

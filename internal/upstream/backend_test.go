@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -149,7 +150,9 @@ func (c *countedConn) Close() error {
 func (b *backend) connect(t *testing.T, change func(o *upstream.Options)) *upstream.Upstream {
 	t.Helper()
 	o := upstream.Options{
-		Name: "test", Target: "passthrough:///test", DialOptions: []grpc.DialOption{grpc.WithContextDialer(b.dial)},
+		Name: "test", Target: "passthrough:///test", DialOptions: []grpc.DialOption{
+			grpc.WithContextDialer(b.dial), experimental.WithBufferPool(buffers),
+		},
 	}
 	if change != nil {
 		change(&o)

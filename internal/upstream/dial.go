@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/experimental"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/resolver/dns"
 )
 
@@ -38,6 +40,16 @@ const (
 	resolveInterval = 2 * time.Second
 )
 
+// frameBuffers are what frames are read into. Joined ones have any size: of grpc-go's own pool (4 KiB, 16 KiB, …) most of a
+// buffer could be empty, and a reader that has stopped holds a whole window of them.
+var frameBuffers = func() mem.BufferPool {
+	p, err := mem.NewBinaryTieredBufferPool(8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
+	if err != nil {
+		panic(err) // they are constants
+	}
+	return p
+}()
+
 // init sets what grpc-go offers for the whole process only, and before any call.
 func init() { dns.SetMinResolutionInterval(resolveInterval) }
 
@@ -50,6 +62,7 @@ func dialOptions(o Options) []grpc.DialOption {
 	return append([]grpc.DialOption{
 		grpc.WithTransportCredentials(joining{creds}),
 		grpc.WithReadBufferSize(0), // joined has one
+		experimental.WithBufferPool(frameBuffers),
 		grpc.WithContextDialer(dial),
 		grpc.WithUserAgent("grpc-sse"),
 		grpc.WithConnectParams(grpc.ConnectParams{

@@ -35,8 +35,9 @@ var errGateClosed = errors.New("upstream: the last openings of this method all f
 type gate struct {
 	log *slog.Logger
 
-	// Leave for one probe, for whoever comes first. Buffer of 1: it waits there while nobody wants it.
-	tickets chan struct{}
+	// Leave for one probe, for whoever comes first: the closed of the gate that gave it. Buffer of 1: it waits there while
+	// nobody wants it.
+	tickets chan (<-chan struct{})
 
 	mu       sync.Mutex
 	failures int           // openings in a row that failed
@@ -46,7 +47,9 @@ type gate struct {
 	due      time.Time     // when it does
 }
 
-func newGate(log *slog.Logger) *gate { return &gate{log: log, tickets: make(chan struct{}, 1)} }
+func newGate(log *slog.Logger) *gate {
+	return &gate{log: log, tickets: make(chan (<-chan struct{}), 1)}
+}
 
 // enter returns leave to open a call, or, while the gate is closed and another call is the probe, what is closed when it
 // opens.
@@ -65,10 +68,10 @@ func (g *gate) enter() (p *pass, opens <-chan struct{}) {
 }
 
 // redeem returns the pass of a probe for a ticket, or nil where the gate that gave it has opened since.
-func (g *gate) redeem(opens <-chan struct{}) *pass {
+func (g *gate) redeem(ticket <-chan struct{}) *pass {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed != opens {
+	if g.closed != ticket {
 		return nil
 	}
 	return &pass{gate: g, probeOf: g.closed}
@@ -103,7 +106,7 @@ func (g *gate) hasten() {
 func (g *gate) ticketLocked() {
 	g.due = time.Now()
 	select {
-	case g.tickets <- struct{}{}:
+	case g.tickets <- g.closed:
 	default: // never: see gate
 	}
 }

@@ -214,6 +214,15 @@ func TestNothingIsWaitedFor(t *testing.T) {
 	}
 }
 
+// TestFrameBuffers: joined frames of any size leave less than half of their buffers empty.
+func TestFrameBuffers(t *testing.T) {
+	for size := 1 << 10; size <= maxFrame; size += 77 {
+		if b := frameBuffers.Get(size); len(*b) != size || cap(*b) >= 2*size {
+			t.Fatalf("%d bytes are read into a buffer of %d", size, cap(*b))
+		}
+	}
+}
+
 // TestJoinedBehindTLS: the credentials hand over connections whose plain text is joined, with and without TLS.
 func TestJoinedBehindTLS(t *testing.T) {
 	certified := httptest.NewTLSServer(nil)

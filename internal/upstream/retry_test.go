@@ -228,3 +228,53 @@ func TestRetryInfoBeyondTheBudget(t *testing.T) {
 		}
 	})
 }
+
+// TestQuietStreamGoesOn: a stream that has nothing to say is open for an hour each time, until somebody ends it who ends all
+// streams after an hour. It is never away for longer than a pause, and so never for good.
+func TestQuietStreamGoesOn(t *testing.T) {
+	for _, code := range []codes.Code{codes.DeadlineExceeded, codes.Unavailable} {
+		t.Run(code.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const hours = 200
+				b := &backend{handle: func(c *incoming) error {
+					_ = c.SendHeader(nil)
+					if c.number > hours {
+						c.send("a")
+						return nil
+					}
+					elapse(time.Hour)
+					return fails(code)(c)
+				}}
+				b.up()
+				defer b.down()
+				r := read(t.Context(), b.connect(t, nil), restart)
+				if r.end.Class != outcome.End {
+					t.Errorf("ended for good after %d hours, all of them open: %v", b.calls.Load(), r.end.Err())
+				}
+			})
+		})
+	}
+}
+
+// TestFiveInARow: failures with anything but UNAVAILABLE are in a row only as long as none is UNAVAILABLE.
+func TestFiveInARow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{handle: func(c *incoming) error {
+			switch {
+			case c.number > 12:
+				c.send("a")
+				return nil
+			case c.number%2 == 1:
+				return fails(codes.Aborted)(c)
+			default:
+				return fails(codes.Unavailable)(c)
+			}
+		}}
+		b.up()
+		defer b.down()
+		r := read(t.Context(), b.connect(t, nil), restart)
+		if r.end.Class != outcome.End {
+			t.Errorf("ended after %d calls: %v", b.calls.Load(), r.end.Err())
+		}
+	})
+}

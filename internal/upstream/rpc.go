@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,7 +49,7 @@ type rpc struct {
 //   - InTrailer comes when a frame of gRPC trailers has been read, before RecvMsg returns their status, and only then:
 //     also for a trailers-only response, but not for RST_STREAM, GOAWAY, a lost connection, a cancelled context, or an
 //     END_STREAM on a data frame. It comes when the frame arrives, though, not when the status is reached: RecvMsg may
-//     still fail on an earlier message by itself. That matters for the receive limit alone, see tooLarge.
+//     still fail on an earlier message by itself. See tooLarge and unreadable for what that may be.
 //   - A stream that the server has certainly not processed (REFUSED_STREAM, or above the last id of a GOAWAY) is told
 //     by text only. grpc-go would repeat it by itself; reading the stream's Context commits the call and stops that.
 //   - io.EOF is the status OK from trailers. It comes from RecvMsg only: where the call has ended before its request,
@@ -215,6 +216,10 @@ func (s *rpc) outcome(ctx context.Context, err error, c *Call) outcome.Outcome {
 		return outcome.Local(status.Newf(unavailable, "nothing received for %v", c.IdleTimeout), true)
 	case s.tooLarge(st, c.maxMessageBytes()):
 		return outcome.TooLarge(c.name(), c.maxMessageBytes())
+	case s.record.headers.Load() && isUnreadable(st):
+		o := outcome.Local(st, true)
+		o.Class = outcome.Permanent // the same call would bring the same message
+		return o
 	case s.record.trailers.Load():
 		return outcome.FromTrailers(st)
 	default:
@@ -235,6 +240,23 @@ func isRefused(st *status.Status) bool {
 		}
 	}
 	return false
+}
+
+// unreadable are the beginnings of statuses that grpc-go makes for a message that it cannot read, whether the trailers
+// behind it have arrived or not. What is too large is tooLarge's.
+var unreadable = []string{
+	io.ErrUnexpectedEOF.Error(),
+	"grpc: compressed flag set with identity or empty encoding",
+	"grpc: Decompressor is not installed for grpc-encoding",
+	"grpc: failed to decompress the",
+	"grpc: received unexpected payload format",
+}
+
+func isUnreadable(st *status.Status) bool {
+	if st.Code() != codes.Internal && st.Code() != codes.Unimplemented {
+		return false // "unexpected EOF" with UNKNOWN is what a backend in Go says itself
+	}
+	return slices.ContainsFunc(unreadable, func(text string) bool { return strings.HasPrefix(st.Message(), text) })
 }
 
 // tooLarge reports whether the status is grpc-go's own for a message over the receive limit. Its trailers may have

@@ -57,7 +57,7 @@ type run struct {
 	expired bool
 
 	// Since the last new message:
-	failures, hard int           // tries that failed; among them those with anything but UNAVAILABLE
+	failures, hard int           // tries that failed; and how many of them, the last ones, with anything but UNAVAILABLE
 	without        time.Duration // how long the backend was not there, up to lostAt
 	lostAt         time.Time     // since when it is not there now; zero while the call is open
 
@@ -133,6 +133,9 @@ func (r *run) noteSilence(began time.Time) {
 	if !r.lostAt.IsZero() && time.Since(began) >= openAfter {
 		r.without += began.Sub(r.lostAt)
 		r.lostAt = time.Now()
+		if time.Since(began) >= freshAfter {
+			r.startOver()
+		}
 	}
 }
 
@@ -145,11 +148,16 @@ func (r *run) noteBeginning() {
 
 // noteLoss keeps account of a failed try.
 func (r *run) noteLoss(o outcome.Outcome) {
+	if r.lostAt.IsZero() && time.Since(r.openedAt) >= freshAfter {
+		r.startOver() // a quiet call is no failing one
+	}
 	r.noteLost()
 	r.tried = true
 	r.failures++
 	if o.Code() != unavailable {
 		r.hard++
+	} else {
+		r.hard = 0
 	}
 	if r.lost == nil && o.Sent {
 		r.lost = &o
@@ -309,6 +317,9 @@ func (r *run) noteMessage() {
 	r.count++
 	r.lost = nil
 	if r.resumed || r.count > r.lastCount || time.Since(r.openedAt) >= freshAfter {
-		r.failures, r.hard, r.without = 0, 0, 0
+		r.startOver()
 	}
 }
+
+// startOver starts the account over.
+func (r *run) startOver() { r.failures, r.hard, r.without = 0, 0, 0 }
