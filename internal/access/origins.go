@@ -27,8 +27,9 @@ var requestHeaders = []string{
 
 // Origins are the pages of other origins that may use the bridge. It is immutable.
 type Origins struct {
-	listed []string
-	cors   *cors.Cors
+	listed  []string
+	options cors.Options
+	cors    *cors.Cors // for methods
 }
 
 // OriginOptions say which pages of other origins may use the bridge, and how.
@@ -52,7 +53,7 @@ func NewOrigins(options OriginOptions) (*Origins, error) {
 		}
 	}
 	result := &Origins{listed: slices.Clone(options.Origins)}
-	result.cors = cors.New(cors.Options{
+	result.options = cors.Options{
 		// Not AllowedOrigins: an empty list would mean all, and a * in a name a pattern.
 		AllowOriginFunc:  result.isListed,
 		AllowedMethods:   methods,
@@ -60,7 +61,8 @@ func NewOrigins(options OriginOptions) (*Origins, error) {
 		ExposedHeaders:   slices.Concat([]string{"Retry-After"}, options.Exposed),
 		AllowCredentials: options.Credentials,
 		MaxAge:           preflightAge,
-	})
+	}
+	result.cors = cors.New(result.options)
 	return result, nil
 }
 
@@ -77,7 +79,21 @@ func (o *Origins) Handler(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-	return o.cors.Handler(checked)
+	usual := o.cors.Handler(checked)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		method := r.Method
+		if wanted := r.Header.Get("Access-Control-Request-Method"); method == http.MethodOptions && wanted != "" {
+			method = wanted
+		}
+		if method == http.MethodOptions || slices.Contains(methods, method) {
+			usual.ServeHTTP(w, r)
+			return
+		}
+		// A rule may name any verb; which there are is known by the routes alone. Those there are not are told 405.
+		options := o.options
+		options.AllowedMethods = []string{method}
+		cors.New(options).Handler(checked).ServeHTTP(w, r)
+	})
 }
 
 // refusal says why a request is refused; "" if it is not.

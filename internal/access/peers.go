@@ -29,6 +29,9 @@ func NewPeers(trusted []netip.Prefix) *Peers {
 // entry that is no address (a proxy that hides its clients writes "unknown") ends the search: such requests count for the
 // proxy that they came by.
 func (p *Peers) Of(r *http.Request) netip.Addr {
+	if p == nil {
+		return netip.Addr{}
+	}
 	peer := parseAddr(r.RemoteAddr)
 	if !p.trusts(peer) {
 		return peer

@@ -221,6 +221,11 @@ func (b *Bridge) Run(ctx context.Context) error {
 		}
 	})
 	work.Go(func() { trim(background, b.delivery.TakenOver, freeMemory) })
+	// What requests under way wait for ends with them: closing a connection does not end them where the client has sent more
+	// behind its request.
+	requests, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	server.BaseContext = func(net.Listener) context.Context { return requests }
 	sockets := bounded(main, b.settings.Sockets, b.logger)
 	serve(&work, server, sockets, failed)
 	adminServer := b.adminServer()
@@ -236,6 +241,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	}
 	b.feed.Close()
 	shutdown(server)
+	giveUp()
 	// Connections that were taken over are none of the server's: who does not take the last bytes is not waited for.
 	last := time.AfterFunc(lastWrites, sockets.reset)
 	b.delivery.Shutdown(lastWrites)

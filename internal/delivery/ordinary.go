@@ -54,8 +54,15 @@ func (o *ordinary) onGone(f func()) { o.unwatch = context.AfterFunc(o.r.Context(
 func (o *ordinary) close(cleanly bool) {
 	o.stall.stop()
 	o.unwatch()
-	if !cleanly && o.r.Context().Err() == nil {
+	switch {
+	case cleanly:
+	case o.r.Context().Err() == nil:
 		// Ends the response so that the client sees it cut, not ended.
 		panic(http.ErrAbortHandler)
+	case o.r.ProtoMajor == 1:
+		// It is taken for gone, but may have closed its own half alone, and still read: net/http would write the body's end.
+		if conn, _, err := o.control.Hijack(); err == nil {
+			reset(conn)
+		}
 	}
 }

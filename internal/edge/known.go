@@ -51,6 +51,11 @@ func (k *knownPaths) of(r *http.Request) *knownPath {
 func (k *knownPaths) add(r *http.Request, to *route, variables map[string]string) *knownPath {
 	known := &knownPath{verb: r.Method, path: strings.Clone(r.URL.Path), to: to, variables: variables}
 	if len(known.path) <= maxKnownPath && r.URL.RawPath == "" && r.URL.EscapedPath() == known.path {
+		// What is kept must not keep the whole request line, which these are parts of.
+		known.verb = strings.Clone(known.verb)
+		for name, value := range variables {
+			variables[name] = strings.Clone(value)
+		}
 		k.place(known.path).Store(known)
 	}
 	return known

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 
@@ -101,7 +102,11 @@ func readOwn(w http.ResponseWriter, r *http.Request, into any, shape string) boo
 func decodeOwn(body []byte, into any) bool {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
-	return decoder.Decode(into) == nil && !decoder.More()
+	if decoder.Decode(into) != nil {
+		return false
+	}
+	_, err := decoder.Token() // not More, which takes a closing bracket for an end
+	return errors.Is(err, io.EOF)
 }
 
 func parseID(w http.ResponseWriter, text string) (event.ID, bool) {

@@ -49,7 +49,7 @@ func (e *Edge) understand(q *request) *feed.Request {
 		return nil
 	}
 	if q.head {
-		o := delivery.Options{ContentType: as.ContentType()}
+		o := delivery.Options{ContentType: as.ContentType(), Encoding: e.encoding(q, as)}
 		if as == view.Raw {
 			o.TypeOf = func() string { return "" } // only the backend knows
 		}
@@ -202,7 +202,9 @@ func (e *Edge) subscribe(q *request, wish *feed.Request, to *reader) bool {
 // deliver sends the response.
 func (e *Edge) deliver(q *request, to *reader) {
 	look := &q.look
-	o := delivery.Options{Owner: to, ContentType: look.Representation.ContentType(), Wait: q.own.wait}
+	o := delivery.Options{
+		Owner: to, ContentType: look.Representation.ContentType(), Encoding: e.encoding(q, look.Representation), Wait: q.own.wait,
+	}
 	var seen delivery.Source = view.Direct{Stream: to.subscription}
 	if !look.IsDirect() {
 		v := view.New(to.subscription, *look)
@@ -210,11 +212,17 @@ func (e *Edge) deliver(q *request, to *reader) {
 			o.TypeOf = v.ContentType
 		}
 	}
-	if wanted := q.r.Header["Accept-Encoding"]; len(wanted) != 0 && len(e.Compression) != 0 && look.Representation != view.Raw {
-		o.Encoding = delivery.Negotiate(strings.Join(wanted, ","), e.Compression)
-	}
 	to.served = true
 	e.Delivery.Serve(q.w, q.r, seen, o)
+}
+
+// encoding is the content coding of a stream; empty for none.
+func (e *Edge) encoding(q *request, as view.Representation) string {
+	wanted := q.r.Header["Accept-Encoding"]
+	if len(wanted) == 0 || len(e.Compression) == 0 || as == view.Raw {
+		return ""
+	}
+	return delivery.Negotiate(strings.Join(wanted, ","), e.Compression)
 }
 
 // notAdmitted answers a request that there is no place for.
