@@ -86,6 +86,7 @@ type comparison struct {
 const (
 	generated = "generated + protojson"
 	dynamic   = "dynamic + protojson"
+	rawBytes  = "grpc-go, raw bytes"
 )
 
 var comparisons = []comparison{
@@ -112,10 +113,11 @@ var comparisons = []comparison{
 			Name: "ingest", Title: "Taking a message in from a gRPC server",
 			About: "One stream of 200-byte messages from a grpc-go server in a process of its own; counted is the receiving process's " +
 				"time for each message. With the log: received, turned into a finished event and kept. Frames that arrive together are " +
-				"handed to grpc-go as one, so that upstream is below what grpc-go takes by itself.",
+				"handed to grpc-go as one, so that upstream is below what grpc-go takes by itself. The budget is 800 ns on a machine on " +
+				"which that is 528 ns.",
 		},
 		targets: map[string]string{
-			"RecvMsg": "grpc-go, raw bytes", "generated": "grpc-go, generated type", "generated+protojson": "grpc-go + protojson",
+			"RecvMsg": rawBytes, "generated": "grpc-go, generated type", "generated+protojson": "grpc-go + protojson",
 			"upstream": ours + " upstream", "log/shared/unread": ours + " to the log",
 		},
 		columns: map[string]result.Row{
@@ -123,7 +125,7 @@ var comparisons = []comparison{
 			"ns/msg":     {Metric: "time per message", Unit: "ns", Better: result.Lower},
 			"allocs/msg": {Metric: "allocations per message", Better: result.Lower},
 		},
-		budgets: map[string]result.Row{ours + " to the log/CPU per message": {Budget: 800}},
+		budgets: map[string]result.Row{ours + " to the log/CPU per message": {Relative: &result.Relative{Target: rawBytes, Times: 800. / 528}}},
 	},
 }
 

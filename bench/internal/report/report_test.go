@@ -182,7 +182,7 @@ PASS
 ok  	github.com/grpc-sse/grpc-sse/internal/transcode/render	0.997s
 pkg: github.com/grpc-sse/grpc-sse/internal/e2e/ingest
 BenchmarkIngest/RecvMsg           	       1	       338.0 B/msg	         4.022 allocs/msg	       400.7 cpu-ns/msg	      4050 ns/msg
-BenchmarkIngest/log/shared/unread 	       1	       338.0 B/msg	         4.022 allocs/msg	       700.7 cpu-ns/msg	      4050 ns/msg
+BenchmarkIngest/log/shared/unread 	       1	       338.0 B/msg	         4.022 allocs/msg	       600.7 cpu-ns/msg	      4050 ns/msg
 pkg: github.com/grpc-sse/grpc-sse/internal/sse
 BenchmarkAppendFrame/line-2 	  100	    21000 ns/op	  1 B/op	       2 allocs/op
 `
