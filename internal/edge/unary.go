@@ -5,12 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"mime"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -112,10 +109,7 @@ func bodyOf(rendered []byte) (media string, body []byte) {
 	// The encoder made both the JSON and the base64 in it.
 	_ = json.Unmarshal(rendered, &fields)
 	body, _ = base64.StdEncoding.DecodeString(fields.Data)
-	if _, _, err := mime.ParseMediaType(fields.ContentType); err != nil || strings.ContainsFunc(fields.ContentType, unicode.IsControl) {
-		return "application/octet-stream", body
-	}
-	return fields.ContentType, body
+	return view.MediaType(fields.ContentType), body
 }
 
 // deadline is the context of a unary call: the bridge's own timeout, or the client's where that is shorter.

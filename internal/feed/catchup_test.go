@@ -7,8 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
 	"github.com/grpc-sse/grpc-sse/internal/cursor"
 	"github.com/grpc-sse/grpc-sse/internal/event"
 	"github.com/grpc-sse/grpc-sse/internal/outcome"
@@ -210,37 +208,6 @@ func TestDrainWhileCatchingUp(t *testing.T) {
 	}
 }
 
-// TestEndWhileCatchingUp: the shared call ends while a reader is still being caught up, and does not meet it in time. The
-// reader is told what it would have been told there, the end included.
-func TestEndWhileCatchingUp(t *testing.T) {
-	for start, want := range map[schema.Start]string{
-		schema.StartLive:         "open a4 reset:expired end:0",
-		schema.StartEarliest:     "open a4 reset:expired a6 a7 end:0",
-		schema.StartLatestPerKey: "open a4 reset:expired a7 bookmark end:0",
-	} {
-		t.Run(start.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := items(t, resumable, starting(start))
-				keeper := w.join("")
-				common := <-w.backend.calls
-				common.send(wire("a", 6))
-				back := w.join(w.from(3))
-				(<-w.backend.calls).send(wire("a", 4))
-				common.send(wire("a", 7))
-				close(common.steps)
-				synctest.Wait()
-				back.sees("open a4")
-				time.Sleep(31 * time.Second)
-				if !back.read() {
-					t.Error("the stream goes on")
-				}
-				back.expect(want)
-				closing(keeper, back)
-			})
-		})
-	}
-}
-
 // TestNoRoomToCatchUp: where the backend has no room for the call that catches up, nothing is missing yet.
 func TestNoRoomToCatchUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -399,27 +366,5 @@ func TestCatchingUpBehindATrimmedCall(t *testing.T) {
 		}
 		second.sees("open a4")
 		closing(keeper, first, second)
-	})
-}
-
-// TestCatchingUpWithACallThatBroughtNothing: the shared call ends before its first event, so that there will never be one to
-// meet. A reader that is being caught up is told in time, and does not keep a call of its own for ever.
-func TestCatchingUpWithACallThatBroughtNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := items(t, resumable)
-		keeper := w.join("")
-		common := <-w.backend.calls
-		back := w.join(w.from(3))
-		own := <-w.backend.calls
-		own.send(wire("a", 4))
-		common.send(outcome.New(codes.Internal, "broken").Err())
-		keeper.sees("open end:13")
-		back.sees("open a4")
-		time.Sleep(31 * time.Second)
-		back.sees("open a4 reset:expired end:13")
-		if stats := w.feed.Stats(); stats.Active != 0 {
-			t.Errorf("%d calls run", stats.Active)
-		}
-		closing(keeper, back)
 	})
 }

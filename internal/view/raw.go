@@ -17,18 +17,21 @@ type rawForm struct{ first string }
 
 const anyBytes = "application/octet-stream"
 
+// MediaType is the type that a google.api.HttpBody says it has. What is none is not passed on, since browsers would guess,
+// nor what has control characters, which cannot be in a header: such bytes are application/octet-stream.
+func MediaType(said string) string {
+	if _, _, err := mime.ParseMediaType(said); err != nil || strings.ContainsFunc(said, unicode.IsControl) {
+		return anyBytes
+	}
+	return said
+}
+
 func (r *rawForm) contentType() string { return r.first }
 
 func (r *rawForm) event(dst []byte, f *sse.Frame, data []byte) ([]byte, error) {
 	data = dataOr(data, f)
 	if r.first == "" {
-		r.first = anyBytes
-		// What is no media type is not passed on: browsers would guess.
-		if said := text(data, "contentType"); said != "" {
-			if _, _, err := mime.ParseMediaType(said); err == nil && !strings.ContainsFunc(said, unicode.IsControl) {
-				r.first = said
-			}
-		}
+		r.first = MediaType(text(data, "contentType"))
 	}
 	encoded, ok := member(data, "data")
 	if !ok {
